@@ -1,0 +1,8 @@
+//! `nines`: an SLO monitor that probes, counts exactly, evaluates error budgets and pages.
+//!
+//! Folders are layers; each looks only to the left:
+//!
+//! `model <- spec <- engine <- {probe, ledger, notify, serve} <- daemon <- cli <- main`
+
+pub mod clock;
+pub mod model;

@@ -1,0 +1,201 @@
+//! The error budget of a window: what was allowed, what was spent, what is left. All integers.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use super::catalog::UnknownPolicy;
+use super::decimal::{self, cmp_products};
+use super::objective::{Objective, PPB};
+use super::tally::Tally;
+
+/// Slots that count, after unknown time has been put where the SLO's policy puts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Good slots.
+    pub good: u64,
+    /// Bad slots.
+    pub bad: u64,
+}
+
+impl Counted {
+    /// What of a tally counts under this policy.
+    pub const fn of(tally: Tally, unknown: UnknownPolicy) -> Self {
+        let (mut good, mut bad) = (tally.good, tally.bad);
+        match unknown {
+            UnknownPolicy::Exclude => {}
+            UnknownPolicy::Bad => bad = bad.saturating_add(tally.unknown),
+            UnknownPolicy::Good => good = good.saturating_add(tally.unknown),
+        }
+        Counted { good, bad }
+    }
+
+    /// good + bad.
+    pub const fn total(self) -> u64 {
+        self.good.saturating_add(self.bad)
+    }
+
+    /// good / total as decimal text, cut; none without events.
+    pub fn sli(self) -> Option<String> {
+        decimal::ratio(self.good.into(), self.total().into())
+    }
+
+    /// Whether the bad share is strictly above `numerator / denominator` times the budget ratio
+    /// of the objective. Exact: equality is not above.
+    pub fn burns_above(self, objective: Objective, (numerator, denominator): (u128, u128)) -> bool {
+        let bad = u128::from(self.bad) * u128::from(PPB);
+        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.total());
+        cmp_products(bad, denominator, allowed, numerator) == Ordering::Greater
+    }
+
+    /// The burn rate, (bad / total) / budget ratio, as an exact fraction; none without events.
+    pub fn burn(self, objective: Objective) -> Option<(u128, u128)> {
+        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.total());
+        (allowed > 0).then(|| (u128::from(self.bad) * u128::from(PPB), allowed))
+    }
+}
+
+/// An error budget over a window of known length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// What counted in the window.
+    pub counted: Counted,
+    /// What was promised.
+    pub objective: Objective,
+    /// How long the window is.
+    pub window: Duration,
+}
+
+impl Budget {
+    /// Bad parts per billion of all events that were allowed: the budget in events times 10^9.
+    fn allowed_ppb(&self) -> u128 {
+        u128::from(self.objective.budget_ppb()) * u128::from(self.counted.total())
+    }
+
+    /// Bad parts per billion of all events that happened.
+    fn spent_ppb(&self) -> u128 {
+        u128::from(self.counted.bad) * u128::from(PPB)
+    }
+
+    /// Whether more than the whole budget is spent. Spending exactly all of it is not more.
+    pub fn is_spent(&self) -> bool {
+        self.spent_ppb() > self.allowed_ppb()
+    }
+
+    /// How many bad events the window allows, as decimal text, cut.
+    pub fn total_events(&self) -> String {
+        decimal::ratio(self.allowed_ppb() as i128, PPB.into()).unwrap_or_default()
+    }
+
+    /// Spent over total, as decimal text, cut; none without events.
+    pub fn spent_ratio(&self) -> Option<String> {
+        decimal::ratio(self.spent_ppb() as i128, self.allowed_ppb())
+    }
+
+    /// Left over total, as decimal text, cut toward worse; negative once overspent; none without
+    /// events.
+    pub fn left_ratio(&self) -> Option<String> {
+        decimal::ratio(self.left_ppb(), self.allowed_ppb())
+    }
+
+    /// Left over total for exposition; never above the exact value's neighbourhood and never
+    /// exactly 1 once anything is spent.
+    pub fn left_ratio_f64(&self) -> Option<f64> {
+        let allowed = self.allowed_ppb();
+        (allowed > 0).then(|| self.left_ppb() as f64 / allowed as f64)
+    }
+
+    /// What is left, as seconds of full outage over the window, cut toward worse; negative once
+    /// overspent; none without events.
+    pub fn left_seconds(&self) -> Option<String> {
+        let (numerator, denominator) = self.left_micros()?;
+        decimal::ratio(numerator, denominator * 1_000_000)
+    }
+
+    /// What is left in seconds, for exposition.
+    pub fn left_seconds_f64(&self) -> Option<f64> {
+        let (numerator, denominator) = self.left_micros()?;
+        Some(numerator as f64 / denominator as f64 / 1e6)
+    }
+
+    /// The whole budget as time of full outage: (1 - objective) * window.
+    pub fn total_time(&self) -> Duration {
+        let micros = self.window.as_micros() * u128::from(self.objective.budget_ppb());
+        Duration::from_micros(u64::try_from(micros / u128::from(PPB)).unwrap_or(u64::MAX))
+    }
+
+    fn left_ppb(&self) -> i128 {
+        self.allowed_ppb() as i128 - self.spent_ppb() as i128
+    }
+
+    /// Microseconds left as a fraction: window * (budget ratio - bad / total).
+    fn left_micros(&self) -> Option<(i128, u128)> {
+        let total = u128::from(self.counted.total());
+        let window = i128::try_from(self.window.as_micros()).ok()?;
+        // Dividing by 10^9 early would lose exactness; ten years in microseconds times 2^64
+        // parts per billion would not fit, so the product is reduced by what both share.
+        let divisor = decimal::gcd(self.window.as_micros(), u128::from(PPB)).max(1);
+        let numerator = self.left_ppb().checked_mul(window / divisor as i128)?;
+        (total > 0).then_some((numerator, total * (u128::from(PPB) / divisor)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(good: u64, bad: u64, objective: &str, days: u64) -> Budget {
+        Budget {
+            counted: Counted { good, bad },
+            objective: objective.parse().expect("valid"),
+            window: Duration::from_secs(days * 86_400),
+        }
+    }
+
+    #[test]
+    fn a_budget_is_exact_to_the_last_digit() {
+        let b = budget(2_591_400, 600, "99.9%", 30);
+        assert_eq!(b.counted.sli().as_deref(), Some("0.999768518"));
+        assert_eq!(b.total_events(), "2592");
+        assert_eq!(b.spent_ratio().as_deref(), Some("0.231481481"));
+        assert_eq!(b.left_ratio().as_deref(), Some("0.768518518"));
+        assert_eq!(b.left_seconds().as_deref(), Some("1992"));
+        assert!(!b.is_spent());
+    }
+
+    #[test]
+    fn spending_exactly_the_budget_is_not_overspending_it() {
+        assert!(!budget(999, 1, "99.9%", 30).is_spent());
+        assert!(budget(998, 1, "99.9%", 30).is_spent());
+        assert_eq!(budget(0, 10, "99.9%", 30).left_ratio().as_deref(), Some("-999"));
+    }
+
+    #[test]
+    fn budgets_in_seconds_follow_the_window() {
+        let check = |objective, days, ms| {
+            let b = budget(1, 0, objective, days);
+            assert_eq!(b.total_time(), Duration::from_millis(ms), "{objective} {days} d");
+        };
+        check("99.999%", 30, 25_920);
+        check("99.999%", 28, 24_192);
+        check("99.95%", 7, 302_400);
+        check("99%", 365, 315_360_000);
+        check("99.995%", 1, 4_320);
+    }
+
+    #[test]
+    fn nothing_counted_has_no_ratio() {
+        let b = budget(0, 0, "99.9%", 30);
+        assert_eq!((b.spent_ratio(), b.left_ratio(), b.left_seconds()), (None, None, None));
+        assert!(!b.is_spent());
+    }
+
+    #[test]
+    fn unknown_slots_count_as_the_policy_says() {
+        let tally = Tally { good: 10, bad: 1, unknown: 5, excluded: 3 };
+        let check =
+            |policy, good, bad| assert_eq!(Counted::of(tally, policy), Counted { good, bad });
+        check(UnknownPolicy::Exclude, 10, 1);
+        check(UnknownPolicy::Bad, 10, 6);
+        check(UnknownPolicy::Good, 15, 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! What may be claimed about a service, beside what was counted.
+//!
+//! The unit of evidence is the outage, because failures come in outages and not one by one.
+//! Outages are taken as a Poisson process, their mean length is declared (and raised to the
+//! observed mean); both assumptions are printed beside every verdict. The rule may be looked at
+//! as often as one likes: it is the Poisson limit of a test martingale with a Beta(1/2, 1/2)
+//! prior cut at the budget (Ville's inequality), so peeking does not inflate its error.
+
+use std::time::Duration;
+
+use super::objective::{Objective, PPB};
+
+/// What may be claimed about a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evidence {
+    /// The objective is supported at 95 % confidence, and the budget is not spent.
+    Met,
+    /// The budget is spent.
+    Breached,
+    /// Neither.
+    NotYetProven,
+}
+
+impl Evidence {
+    /// Every state, in the order in which metrics list them.
+    pub const ALL: [Evidence; 3] = [Evidence::Met, Evidence::Breached, Evidence::NotYetProven];
+
+    /// The words used everywhere.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Evidence::Met => "met",
+            Evidence::Breached => "breached",
+            Evidence::NotYetProven => "not yet proven",
+        }
+    }
+}
+
+/// Mean outage length that is assumed until a longer one is observed: five minutes.
+pub const DECLARED_OUTAGE: Duration = Duration::from_secs(300);
+
+/// 1 / alpha for a confidence of 95 %.
+const LEVEL: f64 = 20.0;
+
+/// What an epoch has shown so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Known time: slots that were good or bad, times their interval.
+    pub observed: Duration,
+    /// How many outages began.
+    pub outages: u64,
+    /// Their total length.
+    pub outage_time: Duration,
+}
+
+impl Record {
+    /// The mean outage length the rule uses: the declared one, or the observed mean if longer.
+    pub fn mean_outage(&self, declared: Duration) -> Duration {
+        match u32::try_from(self.outages) {
+            Ok(n) if n > 0 => declared.max(self.outage_time / n),
+            _ => declared,
+        }
+    }
+
+    /// The availability that this record supports at 95 %, in parts per billion, cut; none
+    /// without observed time.
+    pub fn supported_ppb(&self, declared: Duration) -> Option<u32> {
+        if self.observed.is_zero() {
+            return None;
+        }
+        let mean = self.mean_outage(declared).as_secs_f64();
+        let unavailability = evidence_units(self.outages) * mean / self.observed.as_secs_f64();
+        let ppb = (1.0 - unavailability).clamp(0.0, 1.0) * f64::from(PPB);
+        // The unavailability is positive, so this stays below a billion.
+        Some((ppb.floor() as u32).min(PPB - 1))
+    }
+
+    /// Whether this record supports the objective at 95 %.
+    pub fn supports(&self, objective: Objective, declared: Duration) -> bool {
+        self.supported_ppb(declared).is_some_and(|ppb| ppb >= objective.ppb())
+    }
+}
+
+/// `g(outages)`: how many mean outages' worth of budget must have been observed, with this many
+/// outages, before the objective is supported at 95 % however often one looks.
+///
+/// Solves `E(S, x) = 20` for x with `E(S, x) = 1/2 * sum over k >= 0 of
+/// x^k / (a (a+1) ... (a+k))`, a = S + 1/2: all terms positive, so E rises with x.
+pub fn evidence_units(outages: u64) -> f64 {
+    let (mut low, mut high) = (0.0, 4.0);
+    while martingale(outages, high) < LEVEL {
+        (low, high) = (high, high * 2.0);
+    }
+    // 60 halvings leave a relative error below 2^-53.
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if martingale(outages, middle) < LEVEL { low = middle } else { high = middle }
+    }
+    high
+}
+
+fn martingale(outages: u64, x: f64) -> f64 {
+    let mut factor = outages as f64 + 0.5;
+    let mut term = 0.5 / factor;
+    let mut sum = term;
+    // Terms grow while a + k < x and then fall; the sum is left once it is past the level or
+    // the terms no longer matter.
+    while sum < LEVEL && (factor < x || term > sum * 1e-16) {
+        factor += 1.0;
+        term *= x / factor;
+        sum += term;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_units_are_those_of_the_anytime_rule() {
+        // Howard-style mixture computed independently: 3.788, 6.657, 8.862, 10.828, 12.661, 14.405.
+        for (outages, expect) in [3.788, 6.657, 8.862, 10.828, 12.661, 14.405].iter().enumerate() {
+            let g = evidence_units(outages as u64);
+            assert!((g - expect).abs() < 6e-4, "g({outages}) = {g}, not {expect}");
+        }
+    }
+
+    #[test]
+    fn many_outages_are_answered_in_bounded_time_and_in_order() {
+        let g: Vec<_> = [10, 100, 1_000, 100_000].iter().map(|n| evidence_units(*n)).collect();
+        assert!(g.windows(2).all(|w| w[0] < w[1]));
+        assert!(g[3] > 100_000.0 && g[3] < 102_000.0, "{g:?}");
+    }
+
+    #[test]
+    fn clean_months_support_less_than_they_measure() {
+        let month = Duration::from_secs(30 * 86_400);
+        let clean = Record { observed: month, ..Record::default() };
+        // 1 - 3.788 * 300 s / 2,592,000 s = 99.9561 %.
+        let ppb = clean.supported_ppb(DECLARED_OUTAGE).expect("time was observed");
+        assert_eq!(ppb / 1_000, 999_561);
+        assert!(clean.supports("99.95%".parse().expect("valid"), DECLARED_OUTAGE));
+        assert!(!clean.supports("99.99%".parse().expect("valid"), DECLARED_OUTAGE));
+        assert_eq!(Record::default().supported_ppb(DECLARED_OUTAGE), None);
+    }
+
+    #[test]
+    fn a_longer_observed_outage_raises_the_assumption() {
+        let record = Record {
+            observed: Duration::from_secs(86_400 * 30),
+            outages: 2,
+            outage_time: Duration::from_secs(2_400),
+        };
+        assert_eq!(record.mean_outage(DECLARED_OUTAGE), Duration::from_secs(1_200));
+    }
+}

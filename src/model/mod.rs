@@ -1,0 +1,36 @@
+//! The words of `nines` as types: time, outcomes, tallies, objectives, budgets and catalogue.
+//!
+//! Pure: no I/O, no clock, no randomness, no logging, no YAML, no HTTP. What it keeps true:
+//! counts are integers, objectives are exact, and a wrong value cannot be constructed.
+
+pub mod budget;
+pub mod catalog;
+pub mod check;
+pub mod decimal;
+pub mod evidence;
+pub mod history;
+pub mod latency;
+pub mod name;
+pub mod number;
+pub mod objective;
+pub mod observation;
+pub mod outcome;
+pub mod policy;
+pub mod settings;
+pub mod tally;
+pub mod text;
+pub mod time;
+
+pub use catalog::{Catalog, Probe, Service, Slo, SupportTier};
+pub use check::Check;
+pub use history::{Record, Run, SeriesId, Slice};
+pub use latency::Latencies;
+pub use name::{Name, ProbeId, SloId};
+pub use objective::{Objective, Share};
+pub use observation::{Observation, Phases};
+pub use outcome::{BadReason, Outcome, UnknownReason, Verdict};
+pub use policy::{AlertPolicy, Pair, Severity, ShortThreshold};
+pub use settings::Settings;
+pub use tally::Tally;
+pub use text::ParseError;
+pub use time::Timestamp;

@@ -1,0 +1,117 @@
+//! The one formatter for numbers that people see.
+//!
+//! Cuts toward worse, shows as many nines as the data supports, and never writes 100 % when a
+//! bad event exists.
+
+use std::time::Duration;
+
+use super::decimal;
+
+/// What stands where there is no number.
+pub const NO_DATA: &str = "no data";
+
+/// Most digits after the point of a percentage.
+const MAX_DIGITS: u32 = 9;
+
+/// good / total as a percentage such as `99.9996 %`; [`NO_DATA`] when nothing was counted.
+///
+/// Digits: two beyond the leading nines, at most as many as `total` events can tell apart, and
+/// at least as many as keep a bad event visible.
+pub fn percent(good: u64, total: u64) -> String {
+    let bad = u128::from(total.saturating_sub(good));
+    if total == 0 {
+        return NO_DATA.to_owned();
+    }
+    if bad == 0 {
+        return "100 %".to_owned();
+    }
+    // Nines: the largest n with bad / total < 10^-n.
+    let nines = (0..18).take_while(|n| bad * 10_u128.pow(n + 1) < u128::from(total)).count() as u32;
+    let digits = nines.saturating_sub(1).max(1) + 1;
+    let text = decimal::fixed(i128::from(good) * 100, total.into(), digits.min(MAX_DIGITS));
+    format!("{} %", decimal::trim_zeros(&text.unwrap_or_default()))
+}
+
+/// Parts per billion as a percentage with every digit that is not a trailing zero.
+pub fn percent_ppb(ppb: u32) -> String {
+    let text = decimal::fixed(i128::from(ppb) * 100, 1_000_000_000, 7).unwrap_or_default();
+    format!("{} %", decimal::trim_zeros(&text))
+}
+
+/// A fraction as a percentage with two digits, cut toward worse (down), such as `-12.35 %`.
+pub fn percent_of(numerator: i128, denominator: u128) -> String {
+    match decimal::fixed(numerator.saturating_mul(100), denominator, 2) {
+        Some(text) => format!("{} %", decimal::trim_zeros(&text)),
+        None => NO_DATA.to_owned(),
+    }
+}
+
+/// A length of time for people, cut to two units: `25.92 s`, `26 min 47 s`, `8 d 1 h`, `120 ms`.
+pub fn duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let secs = duration.as_secs();
+    match secs {
+        0 if ms == 0 && !duration.is_zero() => format!("{} µs", duration.as_micros()),
+        0 => format!("{ms} ms"),
+        1..60 => {
+            let text = decimal::fixed(ms as i128, 1_000, 2).unwrap_or_default();
+            format!("{} s", decimal::trim_zeros(&text))
+        }
+        60..3_600 => two_units(secs, 60, "min", 1, "s"),
+        3_600..86_400 => two_units(secs, 3_600, "h", 60, "min"),
+        _ => two_units(secs, 86_400, "d", 3_600, "h"),
+    }
+}
+
+fn two_units(secs: u64, large: u64, large_name: &str, small: u64, small_name: &str) -> String {
+    match secs % large / small {
+        0 => format!("{} {large_name}", secs / large),
+        rest => format!("{} {large_name} {rest} {small_name}", secs / large),
+    }
+}
+
+/// Signed seconds for people, such as `-1 min 2 s`.
+pub fn seconds(seconds: f64) -> String {
+    let magnitude = Duration::try_from_secs_f64(seconds.abs()).unwrap_or(Duration::MAX);
+    let sign = if seconds < 0.0 { "-" } else { "" };
+    format!("{sign}{}", duration(magnitude))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn percentages_show_the_nines_that_the_data_supports() {
+        let check = |good, total, expect: &str| assert_eq!(percent(good, total), expect);
+        check(0, 0, "no data");
+        check(10, 10, "100 %");
+        check(9, 10, "90 %");
+        check(2_591_400, 2_592_000, "99.976 %");
+        check(999_996, 1_000_000, "99.9996 %");
+        check(9_999_999, 10_000_000, "99.99999 %");
+        check(0, 7, "0 %");
+        check(1, 3, "33.33 %");
+    }
+
+    #[test]
+    fn durations_are_short_and_cut() {
+        let check = |ms, expect: &str| assert_eq!(duration(Duration::from_millis(ms)), expect);
+        check(25_920, "25.92 s");
+        check(1_607_500, "26 min 47 s");
+        check(120, "120 ms");
+        check(0, "0 ms");
+        check(86_400_000 * 8 + 3_600_000, "8 d 1 h");
+        assert_eq!(seconds(-62.4), "-1 min 2 s");
+    }
+
+    proptest! {
+        #[test]
+        fn a_bad_event_is_never_written_as_a_hundred_percent(bad in 1_u64..=1_000, good: u32) {
+            let total = u64::from(good) + bad;
+            prop_assert!(!percent(u64::from(good), total).starts_with("100"));
+        }
+    }
+}

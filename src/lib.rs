@@ -5,4 +5,5 @@
 //! `model <- spec <- engine <- {probe, ledger, notify, serve} <- daemon <- cli <- main`
 
 pub mod clock;
+pub mod engine;
 pub mod model;

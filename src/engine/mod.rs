@@ -1,0 +1,14 @@
+//! Decisions: what the observations so far mean, for every SLO, at every second.
+//!
+//! Pure: `(state, event, now) -> effects`. Does no I/O, reads no clock, draws no randomness and
+//! logs nothing; the daemon carries events in and effects out. The same code runs live and in
+//! `backtest`.
+
+pub mod alert;
+pub mod counters;
+pub mod state;
+pub mod status;
+
+pub use alert::{Alert, AlertKind, Notice};
+pub use state::{ProbeState, SloState};
+pub use status::{Accounting, Burn, Coverage, Exhaustion, SloStatus};

@@ -1,0 +1,107 @@
+//! What is known about one SLO at one moment. Values only; how they come about is in
+//! `evaluate`.
+
+use std::time::Duration;
+
+use crate::model::budget::{Budget, Counted};
+use crate::model::evidence::Evidence;
+use crate::model::{Tally, Timestamp, decimal};
+
+/// The evaluation of one SLO at one tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SloStatus {
+    /// The tick. Everything due before it is in here.
+    pub at: Timestamp,
+    /// Slots in the window `[at - window, at)`.
+    pub tally: Tally,
+    /// Slots since the history of this SLO began.
+    pub totals: Tally,
+    /// The budget of the window.
+    pub budget: Budget,
+    /// How much of the window was observed.
+    pub coverage: Coverage,
+    /// The burn rate over every window of the alert policy, shortest first.
+    pub burns: Vec<Burn>,
+    /// When the budget will be gone.
+    pub exhaustion: Exhaustion,
+    /// What was counted.
+    pub accounting: Accounting,
+    /// What may be claimed.
+    pub evidence: Evidence,
+    /// The availability that the history supports at 95 %, in parts per billion.
+    pub supported_ppb: Option<u32>,
+    /// The mean outage length that the evidence assumes.
+    pub assumed_outage: Duration,
+    /// Which pairs of the alert policy fire, in the policy's order.
+    pub pairs: Vec<bool>,
+}
+
+/// The burn rate over one look-back window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burn {
+    /// The look-back.
+    pub window: Duration,
+    /// What counted in it.
+    pub counted: Counted,
+}
+
+impl SloStatus {
+    /// The burn rate over one look-back as an exact fraction; none without events.
+    pub fn burn(&self, burn: &Burn) -> Option<(u128, u128)> {
+        burn.counted.burn(self.budget.objective)
+    }
+}
+
+/// Observed over scheduled, as an exact fraction of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Slots that were measured, weighted by the share of the window that history covers.
+    pub numerator: u128,
+    /// What `numerator` would be if every slot of the window had been measured.
+    pub denominator: u128,
+}
+
+impl Coverage {
+    /// Nothing was scheduled, so nothing was observed.
+    pub const NONE: Coverage = Coverage { numerator: 0, denominator: 1 };
+
+    /// As decimal text from 0 to 1, cut.
+    pub fn ratio(self) -> String {
+        decimal::ratio(self.numerator as i128, self.denominator).unwrap_or_else(|| "0".to_owned())
+    }
+
+    /// For exposition.
+    pub fn as_f64(self) -> f64 {
+        self.numerator as f64 / self.denominator.max(1) as f64
+    }
+}
+
+/// What was counted in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accounting {
+    /// At most the whole budget is spent.
+    WithinBudget,
+    /// More than the whole budget is spent.
+    Spent,
+}
+
+impl Accounting {
+    /// The words used everywhere.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Accounting::WithinBudget => "within budget",
+            Accounting::Spent => "spent",
+        }
+    }
+}
+
+/// When the budget will be gone if it goes on like this, old failures expiring on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhaustion {
+    /// No data, no forecast.
+    Unknown,
+    /// It is not burning faster than it refills.
+    Never,
+    /// After this long; zero when it is gone already.
+    In(Duration),
+}

@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Severity, SloId, Timestamp};
+use crate::model::time::format_duration;
+use crate::model::{Record, Service, Severity, Slo, SloId, Timestamp, number};
+
+use super::monitor::Effect;
+use super::status::{Exhaustion, SloStatus};
 
 /// How long a resolved alert is still sent.
 pub const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
@@ -109,4 +113,298 @@ pub struct Notice {
     pub resolved: bool,
     /// The path and query, below the external URL, of the page that shows it.
     pub path: String,
+}
+
+/// A dead man's switch: the alert that always fires.
+pub fn watchdog() -> Alert {
+    let kind = AlertKind::Watchdog;
+    let summary = "The alert path from nines works as long as this alert fires.";
+    Alert {
+        kind,
+        slo: None,
+        labels: BTreeMap::from([
+            ("alertname", kind.name().to_owned()),
+            ("severity", kind.severity().to_owned()),
+        ]),
+        annotations: BTreeMap::from([
+            ("summary".to_owned(), summary.to_owned()),
+            (
+                "description".to_owned(),
+                "Route this to a receiver that raises an alarm when it stops arriving.".to_owned(),
+            ),
+        ]),
+        life: Life::default(),
+        evaluated_at: Timestamp::MIN,
+    }
+}
+
+/// An alert of one SLO that has not fired yet.
+pub fn of_slo(kind: AlertKind, slo: &Slo, service: &Service) -> Alert {
+    let mut labels = BTreeMap::from([
+        ("alertname", kind.name().to_owned()),
+        ("severity", kind.severity().to_owned()),
+        ("slo", slo.id.to_string()),
+        ("slo_service", service.name.to_string()),
+        ("service", service.name.to_string()),
+    ]);
+    if !service.team().is_empty() {
+        labels.insert("team", service.team().to_owned());
+    }
+    let mut annotations = BTreeMap::new();
+    for (name, key) in [("runbook", "runbook_url"), ("dashboard", "dashboard_url")] {
+        if let Some(url) = service.links.get(name) {
+            annotations.insert(key.to_owned(), url.clone());
+        }
+    }
+    annotations.insert("summary".to_owned(), summary(kind, slo));
+    Alert {
+        kind,
+        slo: Some(slo.id.clone()),
+        labels,
+        annotations,
+        life: Life::default(),
+        evaluated_at: Timestamp::MIN,
+    }
+}
+
+/// The same for every evaluation, so that grouped messages read as one.
+fn summary(kind: AlertKind, slo: &Slo) -> String {
+    let id = &slo.id;
+    match kind {
+        AlertKind::BurnFast => format!("{id} is burning its error budget fast."),
+        AlertKind::BurnSlow => format!("{id} is burning its error budget faster than it refills."),
+        AlertKind::Exhausted => format!("{id} has spent its whole error budget."),
+        AlertKind::NoData => format!("{id} is not being measured."),
+        AlertKind::Watchdog => String::new(),
+    }
+}
+
+impl Alert {
+    /// Whether it fires.
+    pub fn is_firing(&self) -> bool {
+        self.life.fired_at.is_some() && self.life.resolved_at.is_none()
+    }
+
+    /// Since when it fires, or fired last.
+    pub fn fired_at(&self) -> Option<Timestamp> {
+        self.life.fired_at.map(Timestamp::from_micros)
+    }
+
+    /// The name under which its life is kept.
+    pub fn state_name(&self) -> String {
+        let slo = self.slo.as_ref().map_or("", SloId::as_str);
+        format!("alert/{}/{slo}", self.kind.name())
+    }
+
+    /// Moves on at the tick `at`; says whether that changed anything.
+    fn transit(&mut self, holds: bool, at: Timestamp) -> bool {
+        self.evaluated_at = at;
+        match (holds, self.is_firing()) {
+            (true, false) => {
+                self.life = Life { fired_at: Some(at.micros()), resolved_at: None, sent_at: None };
+                true
+            }
+            (false, true) => {
+                self.life.resolved_at = Some(at.micros());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What is to be sent at `now`, if anything is.
+    pub fn notice(&mut self, resend: Duration, now: Timestamp) -> Option<Notice> {
+        let fired_at = self.fired_at()?;
+        let resolved_at = self.life.resolved_at.map(Timestamp::from_micros);
+        let is_over = resolved_at.is_some_and(|at| now.since(at) >= RESOLVED_RETENTION);
+        if is_over {
+            self.life = Life::default();
+            return None;
+        }
+        let sent_at = self.life.sent_at.map(Timestamp::from_micros);
+        // A change is told at once, everything else when it is due again.
+        let told = sent_at.filter(|sent| resolved_at.is_none_or(|resolved| *sent >= resolved));
+        if told.is_some_and(|told| now.since(told) < resend) {
+            return None;
+        }
+        self.life.sent_at = Some(now.micros());
+        let lapse = 4 * resend.max(Duration::from_secs(1));
+        let path = match &self.slo {
+            Some(slo) => format!("/slo/{slo}?at={fired_at}"),
+            None => "/".to_owned(),
+        };
+        Some(Notice {
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            starts_at: fired_at,
+            ends_at: resolved_at.unwrap_or_else(|| now.plus(lapse)),
+            resolved: resolved_at.is_some(),
+            path,
+        })
+    }
+}
+
+/// Whether the pairs that fire make a page, and whether they make a ticket.
+pub fn burn_conditions(slo: &Slo, pairs: &[bool]) -> [bool; 2] {
+    let mut fires = [false; 2];
+    for (pair, firing) in slo.policy.iter().flat_map(|policy| &policy.pairs).zip(pairs) {
+        fires[pair.severity.index()] |= firing;
+    }
+    fires
+}
+
+/// Moves the two burn alerts on.
+pub fn transit_burns(
+    alerts: &mut [Alert],
+    fires: [bool; 2],
+    at: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    for severity in Severity::ALL {
+        transit(alerts, AlertKind::of(severity), fires[severity.index()], at, effects);
+    }
+}
+
+/// Moves one alert on and keeps its life when that changes.
+pub fn transit(
+    alerts: &mut [Alert],
+    kind: AlertKind,
+    holds: bool,
+    at: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    for alert in alerts.iter_mut().filter(|alert| alert.kind == kind) {
+        if alert.transit(holds, at) {
+            let json = serde_json::to_string(&alert.life)
+                .expect("a struct of numbers always becomes JSON");
+            effects.push(Effect::Append(Record::State { name: alert.state_name(), json }));
+        }
+    }
+}
+
+/// How long nothing known may come before data is missing: three intervals, at least two
+/// minutes.
+pub fn quiet_after(interval: Duration) -> Duration {
+    (3 * interval).max(Duration::from_secs(120))
+}
+
+/// Writes the present values into the annotations of the alerts that fire.
+pub fn describe(alerts: &mut [Alert], slo: &Slo, status: &SloStatus) {
+    for alert in alerts.iter_mut().filter(|alert| alert.is_firing()) {
+        let text = match alert.kind {
+            AlertKind::BurnFast => burn_text(slo, status, Severity::Page),
+            AlertKind::BurnSlow => burn_text(slo, status, Severity::Ticket),
+            AlertKind::Exhausted => budget_text(slo, status),
+            AlertKind::NoData => {
+                "No probe of it has been good or bad for a while; whether it keeps its promise \
+                 is unknown."
+                    .to_owned()
+            }
+            AlertKind::Watchdog => continue,
+        };
+        alert.annotations.insert("description".to_owned(), text);
+    }
+}
+
+fn burn_text(slo: &Slo, status: &SloStatus, severity: Severity) -> String {
+    let policy = slo.policy.iter().flat_map(|policy| &policy.pairs).zip(&status.pairs);
+    let burn = |window: Duration| {
+        let burn = status.burns.iter().find(|burn| burn.window == window);
+        burn.and_then(|burn| status.burn(burn)).map_or(number::NO_DATA.to_owned(), |(n, d)| {
+            crate::model::decimal::fixed(n as i128, d, 1).unwrap_or_default() + "x"
+        })
+    };
+    let firing: Vec<String> = policy
+        .filter(|(pair, fires)| **fires && pair.severity == severity)
+        .map(|(pair, _)| {
+            let (long, short) = (format_duration(pair.long), format_duration(pair.short));
+            format!("{} over {long} and {} over {short}", burn(pair.long), burn(pair.short))
+        })
+        .collect();
+    let gone = match status.exhaustion {
+        Exhaustion::In(time) if !time.is_zero() => {
+            format!(" At this rate it is gone in {}.", number::duration(time))
+        }
+        _ => String::new(),
+    };
+    let burning = match firing.is_empty() {
+        true => String::new(),
+        false => format!("Burning {}. ", firing.join("; ")),
+    };
+    format!("{burning}{}{gone}", budget_text(slo, status))
+}
+
+fn budget_text(slo: &Slo, status: &SloStatus) -> String {
+    let budget = &status.budget;
+    let counted = budget.counted;
+    let sli = number::percent(counted.good, counted.total());
+    let left = budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds);
+    let whole = number::duration(budget.total_time());
+    let window = format_duration(slo.window);
+    let (bad, total) = (counted.bad, counted.total());
+    let coverage = status.coverage;
+    let coverage = number::percent_of(coverage.numerator as i128, coverage.denominator);
+    format!(
+        "{sli} good against {objective} over {window} ({bad} bad of {total}, coverage {coverage}); \
+         {left} of {whole} of budget left.",
+        objective = slo.objective,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: i64) -> Timestamp {
+        Timestamp::from_secs(n)
+    }
+
+    const RESEND: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_firing_alert_is_sent_at_once_and_then_every_resend_delay() {
+        let mut alert = watchdog();
+        assert!(alert.transit(true, at(100)));
+        let sent: Vec<i64> =
+            (100..300).filter(|t| alert.notice(RESEND, at(*t)).is_some()).collect();
+        assert_eq!(sent, [100, 160, 220, 280]);
+    }
+
+    #[test]
+    fn a_notice_ends_four_delays_ahead_and_keeps_its_start() {
+        let mut alert = watchdog();
+        alert.transit(true, at(100));
+        let notice = alert.notice(RESEND, at(130)).expect("not sent yet");
+        assert_eq!((notice.starts_at, notice.ends_at), (at(100), at(130 + 240)));
+        assert!(!notice.resolved);
+    }
+
+    #[test]
+    fn a_resolved_alert_is_told_at_once_and_for_fifteen_minutes() {
+        let mut alert = watchdog();
+        alert.transit(true, at(100));
+        alert.notice(RESEND, at(100));
+        alert.transit(false, at(110));
+        let sent: Vec<_> = (110..2_000)
+            .filter_map(|t| alert.notice(RESEND, at(t)).map(|notice| (t, notice)))
+            .collect();
+        assert!(
+            sent.iter().all(|(_, n)| n.resolved && n.ends_at == at(110) && n.starts_at == at(100))
+        );
+        assert_eq!(sent.first().map(|(t, _)| *t), Some(110));
+        assert_eq!(sent.last().map(|(t, _)| *t), Some(950));
+        assert_eq!(sent.len(), 15);
+    }
+
+    #[test]
+    fn firing_again_starts_anew() {
+        let mut alert = watchdog();
+        alert.transit(true, at(100));
+        alert.notice(RESEND, at(100));
+        alert.transit(false, at(110));
+        alert.notice(RESEND, at(110));
+        alert.transit(true, at(115));
+        let notice = alert.notice(RESEND, at(115)).expect("a change is told at once");
+        assert_eq!((notice.starts_at, notice.resolved), (at(115), false));
+    }
 }

@@ -6,9 +6,15 @@
 
 pub mod alert;
 pub mod counters;
+pub mod evaluate;
+pub mod forecast;
+pub mod monitor;
+pub mod roll;
+pub mod series;
 pub mod state;
 pub mod status;
 
 pub use alert::{Alert, AlertKind, Notice};
+pub use monitor::{Effect, Engine, EngineStats, Options};
 pub use state::{ProbeState, SloState};
 pub use status::{Accounting, Burn, Coverage, Exhaustion, SloStatus};

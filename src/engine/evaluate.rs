@@ -1,0 +1,209 @@
+//! Evaluation of one SLO at one moment, over the histories of its indicators.
+//!
+//! Every comparison that decides an alert is an integer comparison, strictly "above". A window
+//! that history or measurement covers too little does not decide, unless the bad events alone
+//! already settle it.
+
+use std::time::Duration;
+
+use crate::model::budget::{Budget, Counted};
+use crate::model::catalog::UnknownPolicy;
+use crate::model::decimal::cmp_products;
+use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
+use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Timestamp};
+
+use super::forecast;
+use super::series::Series;
+use super::status::{Accounting, Burn, Coverage, SloStatus};
+
+/// The histories that make up one SLO, read as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Histories<'a> {
+    /// All indicators.
+    pub series: &'a [Series],
+    /// Positions of those that count for this SLO.
+    pub of: &'a [usize],
+}
+
+impl<'a> Histories<'a> {
+    /// The histories one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &'a Series> + use<'a> {
+        let series = self.series;
+        self.of.iter().map(move |at| &series[*at])
+    }
+
+    /// Everything due before `at`.
+    pub fn before(&self, at: Timestamp) -> Tally {
+        self.iter().map(|series| series.before(at)).sum()
+    }
+
+    /// Everything due in `[at - length, at)`.
+    pub fn window(&self, length: Duration, at: Timestamp) -> Tally {
+        self.before(at) - self.before(at.minus(length))
+    }
+
+    /// How much of `[at - length, at)` lies after the first event, up to where events speak.
+    fn span(&self, length: Duration, at: Timestamp) -> Duration {
+        let first = self.iter().filter_map(Series::first).min();
+        let end = self.iter().filter_map(Series::end).max();
+        match (first, end) {
+            (Some(first), Some(end)) => end.max(at).since(first).min(length),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The evidence record over all histories: outages of each add up, time does not.
+    fn record(&self) -> evidence::Record {
+        self.iter().map(Series::record).fold(evidence::Record::default(), |all, one| {
+            evidence::Record {
+                observed: all.observed.max(one.observed),
+                outages: all.outages + one.outages,
+                outage_time: all.outage_time + one.outage_time,
+            }
+        })
+    }
+}
+
+/// One look-back with what is needed to judge it.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    tally: Tally,
+    counted: Counted,
+    length: Duration,
+    /// How much of the look-back the history covers.
+    span: Duration,
+}
+
+impl Look {
+    fn back(
+        histories: Histories<'_>,
+        length: Duration,
+        unknown: UnknownPolicy,
+        at: Timestamp,
+    ) -> Self {
+        let tally = histories.window(length, at);
+        let span = histories.span(length, at);
+        Look { tally, counted: Counted::of(tally, unknown), length, span }
+    }
+
+    /// Measured slots over the slots a fully covered look-back would have.
+    fn coverage(&self) -> Coverage {
+        let scheduled = u128::from(self.tally.expected());
+        match scheduled * self.length.as_micros() {
+            0 => Coverage::NONE,
+            denominator => Coverage {
+                numerator: u128::from(self.tally.known()) * self.span.as_micros(),
+                denominator,
+            },
+        }
+    }
+
+    /// Whether the look-back says enough to decide whether it burns above `burn`: at least half
+    /// of it was measured, or its bad events would be too many even if all the rest were good.
+    fn decides(&self, objective: Objective, burn: (u128, u128)) -> bool {
+        let coverage = self.coverage();
+        if coverage.numerator * 2 >= coverage.denominator {
+            return true;
+        }
+        // bad > burn * budget * (scheduled * length / span), without dividing.
+        let bad = u128::from(self.counted.bad) * u128::from(crate::model::objective::PPB);
+        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.tally.expected());
+        let (numerator, denominator) = burn;
+        let lengths = (self.length.as_micros(), self.span.as_micros());
+        cmp_products(bad * denominator, lengths.1, allowed * numerator, lengths.0).is_gt()
+    }
+}
+
+/// What one pair says at one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairVerdict {
+    /// The long window burns above the threshold: the spending is significant.
+    pub significant: bool,
+    /// Long and short agree: the pair fires.
+    pub fires: bool,
+    /// The short window measured nothing, so it can neither start nor end an alert.
+    pub blind: bool,
+}
+
+/// Judges one pair of the policy at one tick.
+pub fn judge_pair(
+    histories: Histories<'_>,
+    slo: &Slo,
+    pair: &Pair,
+    policy: &AlertPolicy,
+    at: Timestamp,
+) -> PairVerdict {
+    let threshold = pair.burn_threshold(slo.window);
+    let long = Look::back(histories, pair.long, slo.unknown, at);
+    let short = Look::back(histories, pair.short, slo.unknown, at);
+    let significant = long.counted.burns_above(slo.objective, threshold)
+        && long.decides(slo.objective, threshold);
+    let short_threshold = match policy.short_threshold {
+        ShortThreshold::Same => threshold,
+        ShortThreshold::One => (1, 1),
+    };
+    let goes_on = short.counted.bad >= policy.min_bad
+        && short.counted.burns_above(slo.objective, short_threshold);
+    PairVerdict { significant, fires: significant && goes_on, blind: short.counted.total() == 0 }
+}
+
+/// Whether each pair fires at `at`, given whether it did at the tick before. A pair whose short
+/// window is blind stays as it is: unknown time is no recovery, and no outage either.
+pub fn firing_pairs(
+    histories: Histories<'_>,
+    slo: &Slo,
+    before: &[bool],
+    at: Timestamp,
+) -> Vec<bool> {
+    let Some(policy) = &slo.policy else { return Vec::new() };
+    let judge = |(n, pair)| {
+        let verdict = judge_pair(histories, slo, pair, policy, at);
+        if verdict.blind { before.get(n).copied().unwrap_or(false) } else { verdict.fires }
+    };
+    policy.pairs.iter().enumerate().map(judge).collect()
+}
+
+/// Evaluates everything about one SLO at one tick. `pairs` says which pairs fire.
+pub fn evaluate(histories: Histories<'_>, slo: &Slo, pairs: Vec<bool>, at: Timestamp) -> SloStatus {
+    let whole = Look::back(histories, slo.window, slo.unknown, at);
+    let budget = Budget { counted: whole.counted, objective: slo.objective, window: slo.window };
+    let windows = slo.policy.as_ref().map(|policy| policy.windows()).unwrap_or_default();
+    let burn =
+        |window| Burn { window, counted: Counted::of(histories.window(window, at), slo.unknown) };
+    let record = histories.record();
+    let accounting = match budget.is_spent() {
+        true => Accounting::Spent,
+        false => Accounting::WithinBudget,
+    };
+    let evidence = match accounting {
+        Accounting::Spent => Evidence::Breached,
+        _ if is_met(&record, &whole, slo.objective) => Evidence::Met,
+        _ => Evidence::NotYetProven,
+    };
+    SloStatus {
+        at,
+        tally: whole.tally,
+        totals: histories.before(at),
+        budget,
+        coverage: whole.coverage(),
+        burns: windows.into_iter().map(burn).collect(),
+        exhaustion: forecast::exhaustion(histories, slo, &budget, at),
+        accounting,
+        evidence,
+        supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
+        assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+        pairs,
+    }
+}
+
+/// Whether more than the whole budget is spent, and enough of the window was seen to say so.
+pub fn is_exhausted(histories: Histories<'_>, slo: &Slo, at: Timestamp) -> bool {
+    let whole = Look::back(histories, slo.window, slo.unknown, at);
+    whole.counted.burns_above(slo.objective, (1, 1)) && whole.decides(slo.objective, (1, 1))
+}
+
+/// Met needs support by outages, and unknown slots that could not have overturned it.
+fn is_met(record: &evidence::Record, whole: &Look, objective: Objective) -> bool {
+    let worst = Counted::of(whole.tally, UnknownPolicy::Bad);
+    record.supports(objective, DECLARED_OUTAGE) && !worst.burns_above(objective, (1, 1))
+}

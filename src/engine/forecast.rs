@@ -1,0 +1,225 @@
+//! When the budget will be gone: an exact projection in which old failures expire.
+//!
+//! Dividing what is left by the burn rate forgets that a rolling window also gives back. Here
+//! every past failure leaves the window on its day while new ones come in at the present rate.
+
+use std::time::Duration;
+
+use crate::model::budget::{Budget, Counted};
+use crate::model::catalog::UnknownPolicy;
+use crate::model::objective::PPB;
+use crate::model::{Slo, Tally, Timestamp};
+
+use super::evaluate::Histories;
+use super::series::BadRun;
+use super::status::Exhaustion;
+
+/// The least time to exhaustion over the look-backs that are burning and still going on: each
+/// long window of the alert policy whose short window burns above 1, with the rate of the
+/// latter, the present one.
+pub fn exhaustion(
+    histories: Histories<'_>,
+    slo: &Slo,
+    budget: &Budget,
+    at: Timestamp,
+) -> Exhaustion {
+    if budget.counted.total() == 0 {
+        return Exhaustion::Unknown;
+    }
+    if budget.is_spent() {
+        return Exhaustion::In(Duration::ZERO);
+    }
+    let Some(policy) = &slo.policy else { return Exhaustion::Never };
+    let burning = |window| {
+        let counted = Counted::of(histories.window(window, at), slo.unknown);
+        counted.burns_above(slo.objective, (1, 1)).then_some(counted)
+    };
+    let pairs = policy.pairs.iter();
+    let rates: Vec<_> =
+        pairs.filter_map(|pair| burning(pair.long).and(burning(pair.short))).collect();
+    if rates.is_empty() {
+        return Exhaustion::Never;
+    }
+    let past = Past::read(histories, slo, budget, at);
+    let soonest = rates.iter().filter_map(|rate| past.project(*rate)).min();
+    soonest.map_or(Exhaustion::Never, Exhaustion::In)
+}
+
+/// The failures inside the window, and how much they may still grow.
+#[derive(Debug)]
+struct Past {
+    /// (how long from now, how many bad events leave the window then), soonest first.
+    expiries: Vec<(f64, f64)>,
+    /// Bad events in the window now.
+    used: f64,
+    /// Bad events allowed in the window.
+    allowed: f64,
+    /// Events a second.
+    pace: f64,
+    /// Length of the window in seconds.
+    window: f64,
+}
+
+impl Past {
+    fn read(histories: Histories<'_>, slo: &Slo, budget: &Budget, at: Timestamp) -> Self {
+        let from = at.minus(slo.window);
+        let with_unknown = slo.unknown == UnknownPolicy::Bad;
+        let bad = |each: Tally| Counted::of(each, slo.unknown).bad as f64;
+        let mut expiries: Vec<_> = histories
+            .iter()
+            .flat_map(|series| series.bad_runs(from, with_unknown))
+            .flat_map(|run| expiries_of(&run, bad(run.each), from))
+            .collect();
+        expiries.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let first = histories.iter().filter_map(|series| series.first()).min().unwrap_or(at);
+        let covered = at.since(first.max(from)).as_secs_f64().max(1.0);
+        let window = slo.window.as_secs_f64();
+        let pace = budget.counted.total() as f64 / covered;
+        // A window that is not yet full is judged as it will be once it is.
+        let allowed = pace * window * f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
+        Past { expiries, used: budget.counted.bad as f64, allowed, pace, window }
+    }
+
+    /// The time after which more than what is allowed is used, new failures coming in at the
+    /// bad share of `rate`; none if that never happens within a window's length, after which
+    /// the past is gone and only the rate itself would remain.
+    fn project(&self, rate: Counted) -> Option<Duration> {
+        let incoming = self.pace * rate.bad as f64 / rate.total().max(1) as f64;
+        let (mut used, mut since) = (self.used, 0.0);
+        for &(after, leaves) in &self.expiries {
+            let reached = since + (self.allowed - used).max(0.0) / incoming;
+            if reached <= after {
+                return Duration::try_from_secs_f64(reached).ok();
+            }
+            used += incoming * (after - since) - leaves;
+            since = after;
+        }
+        // Failures that come in from now on leave after a window's length.
+        let reached = since + (self.allowed - used).max(0.0) / incoming;
+        (reached <= self.window).then(|| Duration::try_from_secs_f64(reached).ok()).flatten()
+    }
+}
+
+/// When the events of a run leave the window that now begins at `from`. Long runs are cut into
+/// at most a hundred pieces, each of which leaves at its end: an error toward sooner.
+fn expiries_of(run: &BadRun, each: f64, from: Timestamp) -> Vec<(f64, f64)> {
+    let n_pieces = run.n.clamp(1, 100);
+    let start = run.start.since(from).as_secs_f64();
+    let step = run.step.as_secs_f64();
+    (0..n_pieces)
+        .map(|piece| {
+            let share = |k: u32| u64::from(run.n) * u64::from(k) / u64::from(n_pieces);
+            let (begin, end) = (share(piece), share(piece + 1));
+            let last = end.saturating_sub(1) as f64;
+            (start + step * last, each * (end - begin) as f64)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::series::Series;
+    use super::*;
+    use crate::model::{AlertPolicy, Outcome, Pair, Severity, Share, ShortThreshold};
+
+    const DAY: i64 = 86_400;
+
+    fn slo() -> Slo {
+        Slo {
+            id: "svc/availability".parse().expect("valid"),
+            display_name: None,
+            description: None,
+            probes: Vec::new(),
+            latency_under: None,
+            objective: "99.9%".parse().expect("valid"),
+            window: Duration::from_secs(30 * 86_400),
+            unknown: UnknownPolicy::Exclude,
+            policy: Some(Arc::new(AlertPolicy {
+                name: "test".parse().expect("valid"),
+                pairs: vec![Pair {
+                    severity: Severity::Page,
+                    long: Duration::from_secs(3_600),
+                    short: Duration::from_secs(300),
+                    budget: Share::from_ppb(20_000_000).expect("2 %"),
+                }],
+                short_threshold: ShortThreshold::Same,
+                min_bad: 1,
+            })),
+        }
+    }
+
+    /// 30 days of per-second events with full outages (start, length), then an hour in which
+    /// `per_mille` of 1,000 events a second fail. The window's budget is judged per event, so
+    /// every second counts 1,000 events throughout.
+    fn project(outages: &[(i64, u32)], per_mille: u64) -> Exhaustion {
+        let mut series = Series::default();
+        let second = Duration::from_secs(1);
+        let tally = |outcome| Tally::of(outcome, 1_000);
+        let mut now = 0;
+        for &(start, length) in outages {
+            let from = Timestamp::from_secs(now);
+            series.push(from, second, (start - now) as u32, tally(Outcome::Good));
+            series.push(Timestamp::from_secs(start), second, length, tally(Outcome::Bad));
+            now = start + i64::from(length);
+        }
+        let from = Timestamp::from_secs(now);
+        series.push(from, second, (30 * DAY - 1 - now) as u32, tally(Outcome::Good));
+        let burning = Tally { good: 1_000 - per_mille, bad: per_mille, ..Tally::ZERO };
+        series.push(Timestamp::from_secs(30 * DAY - 1), second, 1, burning);
+        let slo = Slo {
+            policy: slo().policy.map(|policy| {
+                let mut policy = (*policy).clone();
+                policy.pairs[0].long = second;
+                policy.pairs[0].short = second;
+                Arc::new(policy)
+            }),
+            ..slo()
+        };
+        let (series, at) = ([series], Timestamp::from_secs(30 * DAY));
+        let histories = Histories { series: &series, of: &[0] };
+        let counted = Counted::of(histories.window(slo.window, at), slo.unknown);
+        let budget = Budget { counted, objective: slo.objective, window: slo.window };
+        exhaustion(histories, &slo, &budget, at)
+    }
+
+    fn days(exhaustion: Exhaustion) -> f64 {
+        match exhaustion {
+            Exhaustion::In(time) => time.as_secs_f64() / DAY as f64,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn old_failures_expire_before_the_budget_is_gone() {
+        // 600 s of outage 29 days ago, 1,200 s five days ago, now 0.2 %: dividing what is left
+        // by the rate says 4.583 days, the projection 8.056.
+        let projected = days(project(&[(DAY, 600), (25 * DAY, 1_200)], 2));
+        assert!((projected - 8.056).abs() < 0.002, "{projected}");
+    }
+
+    #[test]
+    fn a_slow_burn_from_clean_takes_its_time() {
+        // 2x from clean: half the window.
+        let projected = days(project(&[], 2));
+        assert!((projected - 15.0).abs() < 0.001, "{projected}");
+    }
+
+    #[test]
+    fn a_rate_within_the_budget_never_exhausts_it() {
+        // Half the budget used 20 days ago, now exactly at the budget.
+        assert_eq!(project(&[(10 * DAY, 1_296)], 1), Exhaustion::Never);
+    }
+
+    #[test]
+    fn a_spent_budget_is_gone_now_and_no_data_gives_no_forecast() {
+        assert_eq!(project(&[(DAY, 3_000)], 2), Exhaustion::In(Duration::ZERO));
+        let slo = slo();
+        let budget =
+            Budget { counted: Counted::default(), objective: slo.objective, window: slo.window };
+        let histories = Histories { series: &[], of: &[] };
+        let read = exhaustion(histories, &slo, &budget, Timestamp::from_secs(0));
+        assert_eq!(read, Exhaustion::Unknown);
+    }
+}

@@ -1,0 +1,506 @@
+//! The engine: every history, every evaluation and every alert of one process.
+//!
+//! Fed with observations and the time, it answers with effects: what to keep for good and whom
+//! to tell. What it keeps true: every slot is in exactly one tally, an SLO is evaluated at whole
+//! seconds and only once everything due before is known, and replaying the records it asked to
+//! keep builds the same state again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
+    UnknownReason, Verdict,
+};
+
+use super::alert::{self, Alert, AlertKind, Notice};
+use super::counters::Counters;
+use super::evaluate::{self, Histories};
+use super::roll::Roll;
+use super::series::Series;
+use super::state::{ProbeState, SloState};
+use super::status::SloStatus;
+
+/// Slices are closed at whole hours.
+const SLICE: Duration = Duration::from_secs(3_600);
+/// Ticks that are made up for one by one after a stall; earlier ones are skipped.
+const MAX_CATCH_UP: Duration = Duration::from_secs(600);
+/// Memory reaches back this much further than the longest window, for questions about the past.
+const EXTRA_MEMORY: Duration = Duration::from_secs(4 * 86_400);
+
+/// What the engine wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Keep this for good.
+    Append(Record),
+    /// Everything due before this moment is in slices that were appended before.
+    Compact(Timestamp),
+    /// Tell every Alertmanager.
+    Notify(Notice),
+}
+
+/// Choices that are the operator's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// From where this process probes.
+    pub vantage: String,
+    /// How often a firing alert is sent again.
+    pub resend_delay: Duration,
+}
+
+/// Numbers about the engine itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Results for slots that were accounted for already.
+    pub duplicates: u64,
+    /// Slots that were scheduled but never reported.
+    pub lost: u64,
+    /// Results of probes that are not in the catalogue.
+    pub strangers: u64,
+}
+
+/// One thing that counts events: a probe, with or without a latency threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Feed {
+    indicator: usize,
+    /// In microseconds.
+    threshold: Option<u32>,
+}
+
+/// Histories, evaluations and alerts.
+#[derive(Debug)]
+pub struct Engine {
+    catalog: Arc<Catalog>,
+    options: Options,
+    probes: Vec<ProbeState>,
+    rolls: Vec<Roll>,
+    feeds: Vec<Vec<Feed>>,
+    series: Vec<Series>,
+    /// How far back each of `series` is needed.
+    memory: Vec<Duration>,
+    slos: Vec<SloState>,
+    probe_of: BTreeMap<SeriesId, usize>,
+    probes_of_slo: Vec<Vec<usize>>,
+    /// Histories of probes that are no longer declared, until they are in slices.
+    orphans: BTreeMap<SeriesId, Roll>,
+    watchdog: Alert,
+    last_tick: Option<Timestamp>,
+    last_slice: Option<Timestamp>,
+    stats: EngineStats,
+}
+
+impl Engine {
+    /// An engine without history for this catalogue. Probes whose series is not given are left
+    /// out; SLOs over them see the others only.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        series_of: &BTreeMap<ProbeId, SeriesId>,
+        options: Options,
+    ) -> Self {
+        let mut engine = Engine {
+            watchdog: alert::watchdog(),
+            options,
+            probes: Vec::new(),
+            rolls: Vec::new(),
+            feeds: Vec::new(),
+            series: Vec::new(),
+            memory: Vec::new(),
+            slos: Vec::new(),
+            probe_of: BTreeMap::new(),
+            probes_of_slo: Vec::new(),
+            orphans: BTreeMap::new(),
+            last_tick: None,
+            last_slice: None,
+            stats: EngineStats::default(),
+            catalog: Arc::clone(&catalog),
+        };
+        for service in &catalog.services {
+            for probe in &service.probes {
+                if let Some(series) = series_of.get(&probe.id) {
+                    engine.add_probe(probe, *series, &service.slos);
+                }
+            }
+            for slo in &service.slos {
+                engine.add_slo(slo, service);
+            }
+        }
+        engine
+    }
+
+    fn add_probe(&mut self, probe: &Probe, series: SeriesId, slos: &[Slo]) {
+        let uses = |slo: &&Slo| slo.probes.contains(&probe.id);
+        let mut thresholds: Vec<u32> = slos.iter().filter(uses).filter_map(threshold_of).collect();
+        thresholds.sort_unstable();
+        thresholds.dedup();
+        let vantage = self.options.vantage.as_str().into();
+        let counters = Counters::new(&thresholds);
+        self.probe_of.insert(series, self.probes.len());
+        self.rolls.push(Roll::new(series, probe.interval, thresholds));
+        self.feeds.push(Vec::new());
+        self.probes.push(ProbeState { probe: probe.clone(), series, vantage, counters });
+    }
+
+    fn add_slo(&mut self, slo: &Slo, service: &crate::model::Service) {
+        let position = |id: &ProbeId| self.probes.iter().rposition(|p| p.probe.id == *id);
+        let probes: Vec<usize> = slo.probes.iter().filter_map(position).collect();
+        let threshold = threshold_of(slo);
+        let longest = slo.policy.iter().flat_map(|p| p.windows()).max().unwrap_or_default();
+        let memory = slo.window.max(longest) + EXTRA_MEMORY;
+        let mut indicators = Vec::new();
+        for probe in &probes {
+            let known = self.feeds[*probe].iter().find(|feed| feed.threshold == threshold);
+            let indicator = known.map(|feed| feed.indicator).unwrap_or_else(|| {
+                self.series.push(Series::default());
+                self.memory.push(Duration::ZERO);
+                self.series.len() - 1
+            });
+            if known.is_none() {
+                self.feeds[*probe].push(Feed { indicator, threshold });
+            }
+            self.memory[indicator] = self.memory[indicator].max(memory);
+            indicators.push(indicator);
+        }
+        self.probes_of_slo.push(probes);
+        let alerts = match slo.policy {
+            Some(_) => AlertKind::OF_SLO.map(|kind| alert::of_slo(kind, slo, service)).to_vec(),
+            None => Vec::new(),
+        };
+        let team = service.team().to_owned();
+        self.slos.push(SloState { slo: slo.clone(), team, status: None, alerts, indicators });
+    }
+
+    /// The catalogue this engine was built for.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every SLO as it stands, in id order.
+    pub fn slos(&self) -> &[SloState] {
+        &self.slos
+    }
+
+    /// The SLO of this id, as it stands.
+    pub fn slo(&self, id: &str) -> Option<&SloState> {
+        self.slos.iter().find(|state| state.slo.id.as_str() == id)
+    }
+
+    /// Every probe as it stands, in id order.
+    pub fn probes(&self) -> &[ProbeState] {
+        &self.probes
+    }
+
+    /// Every alert, whether it fires or not, the watchdog last.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.slos.iter().flat_map(|state| &state.alerts).chain([&self.watchdog])
+    }
+
+    /// The last whole second that was evaluated.
+    pub fn last_tick(&self) -> Option<Timestamp> {
+        self.last_tick
+    }
+
+    /// Numbers about the engine itself.
+    pub fn stats(&self) -> EngineStats {
+        self.stats
+    }
+
+    /// How many runs are held in memory, over all indicators.
+    pub fn segments(&self) -> usize {
+        self.series.iter().map(Series::segments).sum()
+    }
+
+    /// The histories that make up one SLO.
+    pub fn histories<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
+        Histories { series: &self.series, of: &state.indicators }
+    }
+
+    /// The evaluation of one SLO at any moment that memory still covers; none for an unknown
+    /// SLO and for one without history.
+    pub fn evaluate_at(&self, id: &str, at: Timestamp) -> Option<SloStatus> {
+        let state = self.slo(id)?;
+        let histories = self.histories(state);
+        histories.iter().find_map(Series::first)?;
+        let pairs = evaluate::firing_pairs(histories, &state.slo, &[], at);
+        Some(evaluate::evaluate(histories, &state.slo, pairs, at))
+    }
+
+    /// When the slot after the last recorded one of any series is due: the least moment at
+    /// which this history can be continued without counting time twice.
+    pub fn history_end(&self) -> Option<Timestamp> {
+        self.rolls.iter().filter_map(Roll::next_due).max()
+    }
+
+    // Restoring: records come back in the order in which the ledger kept them.
+
+    /// Takes back a closed slice: its runs, and the thresholds their classes count.
+    pub fn restore_slice(
+        &mut self,
+        series: SeriesId,
+        end: Timestamp,
+        thresholds: &[u32],
+        runs: &[Run],
+    ) {
+        for run in runs {
+            match self.probe_of.get(&series) {
+                Some(&probe) => {
+                    for run in self.rolls[probe].restore_run(*run) {
+                        self.feed(probe, run, thresholds);
+                    }
+                }
+                None => return,
+            }
+        }
+        if let Some(&probe) = self.probe_of.get(&series) {
+            self.rolls[probe].closed_until(end);
+        }
+    }
+
+    /// Takes back a record that was not in a slice yet.
+    pub fn restore_record(&mut self, record: &Record) {
+        match record {
+            Record::Observation(observation) => {
+                self.restore(observation.series, |roll| roll.restore_observation(observation));
+            }
+            Record::Gap(series, run) => self.restore(*series, |roll| roll.restore_run(*run)),
+            Record::State { name, json } => self.restore_state(name, json),
+            Record::Slice(slice) => {
+                self.restore_slice(slice.series, slice.end, &slice.thresholds, &slice.runs);
+            }
+        }
+    }
+
+    fn restore(&mut self, series: SeriesId, restore: impl FnOnce(&mut Roll) -> Vec<Run>) {
+        if let Some(&probe) = self.probe_of.get(&series) {
+            let runs = restore(&mut self.rolls[probe]);
+            self.feed_all(probe, &runs);
+        } else {
+            let empty = || Roll::new(series, Duration::from_secs(1), Vec::new());
+            restore(self.orphans.entry(series).or_insert_with(empty));
+        }
+    }
+
+    fn restore_state(&mut self, name: &str, json: &str) {
+        let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
+        for alert in all.chain([&mut self.watchdog]) {
+            if alert.state_name() == name {
+                if let Ok(life) = serde_json::from_str(json) {
+                    alert.life = life;
+                }
+            }
+        }
+    }
+
+    /// Begins to live: accounts for the time since each series was last heard of, as unknown,
+    /// up to the first slot that will be probed. `first_due` says which one that is.
+    pub fn start(
+        &mut self,
+        mut first_due: impl FnMut(&Probe) -> Timestamp,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for probe in 0..self.probes.len() {
+            let until = first_due(&self.probes[probe].probe);
+            let taken = self.rolls[probe].close_gap(until, UnknownReason::NotRunning);
+            let series = self.probes[probe].series;
+            if let Some(gap) = taken.lost {
+                let index = UnknownReason::NotRunning.index();
+                self.probes[probe].counters.unknown[index] += u64::from(gap.n);
+                effects.push(Effect::Append(Record::Gap(series, gap)));
+            }
+            self.feed_all(probe, &taken.accepted);
+        }
+        self.watchdog.life.fired_at.get_or_insert(now.micros());
+        self.last_slice = Some(now.floor(SLICE));
+        effects
+    }
+
+    // Living.
+
+    /// Takes the result of one slot.
+    pub fn observe(&mut self, observation: Observation, effects: &mut Vec<Effect>) {
+        let Some(&probe) = self.probe_of.get(&observation.series) else {
+            self.stats.strangers += 1;
+            return;
+        };
+        let taken = self.rolls[probe].observe(&observation);
+        if taken.duplicate {
+            self.stats.duplicates += 1;
+            return;
+        }
+        if let Some(lost) = taken.lost {
+            self.stats.lost += u64::from(lost.n);
+            let index = UnknownReason::LocalFault.index();
+            self.probes[probe].counters.unknown[index] += u64::from(lost.n);
+            effects.push(Effect::Append(Record::Gap(observation.series, lost)));
+        }
+        self.probes[probe].counters.count(&observation);
+        self.feed_all(probe, &taken.accepted);
+        effects.push(Effect::Append(Record::Observation(observation)));
+    }
+
+    /// Evaluates every SLO at every whole second up to `now` for which everything due before is
+    /// known, moves alerts on, and closes slices at the full hour.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for slo in 0..self.slos.len() {
+            self.tick_slo(slo, now, &mut effects);
+        }
+        self.last_tick = Some(now.floor_second());
+        self.watchdog.evaluated_at = now;
+        let resend = self.options.resend_delay;
+        let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
+        for alert in all.chain([&mut self.watchdog]) {
+            effects.extend(alert.notice(resend, now).map(Effect::Notify));
+        }
+        self.close_slices(now, &mut effects);
+        effects
+    }
+
+    fn tick_slo(&mut self, slo: usize, now: Timestamp, effects: &mut Vec<Effect>) {
+        let state = &self.slos[slo];
+        let known = self.probes_of_slo[slo].iter().map(|p| self.rolls[*p].next_due()).min();
+        let Some(Some(known)) = known else { return };
+        let until = now.min(known).floor_second();
+        let second = Duration::from_secs(1);
+        let done = state.status.as_ref().map(|status| status.at);
+        let quiet_since = done.unwrap_or(until).max(until.minus(MAX_CATCH_UP));
+        let mut at = if done.is_some() { quiet_since.plus(second) } else { until };
+        if at > until {
+            // Everything that is known is evaluated; but staying behind is a lack of data.
+            self.transit_no_data(slo, known, now, effects);
+            return;
+        }
+        let mut pairs: Vec<bool> = match &state.status {
+            Some(status) => status.pairs.clone(),
+            None => restored_pairs(state),
+        };
+        while at < until {
+            let state = &mut self.slos[slo];
+            let histories = Histories { series: &self.series, of: &state.indicators };
+            pairs = evaluate::firing_pairs(histories, &state.slo, &pairs, at);
+            let fires = alert::burn_conditions(&state.slo, &pairs);
+            alert::transit_burns(&mut state.alerts, fires, at, effects);
+            at = at.plus(second);
+        }
+        self.finish_tick(slo, pairs, until, effects);
+        self.transit_no_data(slo, known, now, effects);
+    }
+
+    /// The last tick of a series of ticks: the whole status, and every alert.
+    fn finish_tick(
+        &mut self,
+        slo: usize,
+        before: Vec<bool>,
+        at: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let state = &self.slos[slo];
+        let histories = Histories { series: &self.series, of: &state.indicators };
+        let pairs = evaluate::firing_pairs(histories, &state.slo, &before, at);
+        let fires = alert::burn_conditions(&state.slo, &pairs);
+        let exhausted = evaluate::is_exhausted(histories, &state.slo, at);
+        let status = evaluate::evaluate(histories, &state.slo, pairs, at);
+        let state = &mut self.slos[slo];
+        alert::transit_burns(&mut state.alerts, fires, at, effects);
+        alert::transit(&mut state.alerts, AlertKind::Exhausted, exhausted, at, effects);
+        alert::describe(&mut state.alerts, &state.slo, &status);
+        state.status = Some(status);
+    }
+
+    /// No data: nothing known in the last while, or results that do not come at all.
+    fn transit_no_data(
+        &mut self,
+        slo: usize,
+        known: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let interval = self.probes_of_slo[slo].iter().map(|p| self.probes[*p].probe.interval).max();
+        let quiet = alert::quiet_after(interval.unwrap_or_default());
+        let state = &self.slos[slo];
+        let histories = Histories { series: &self.series, of: &state.indicators };
+        let begun = histories.iter().filter_map(Series::first).min();
+        let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
+            && (now.since(known) >= quiet || histories.window(quiet, now).known() == 0);
+        let alerts = &mut self.slos[slo].alerts;
+        alert::transit(alerts, AlertKind::NoData, blind, now.floor_second(), effects);
+    }
+
+    /// Closes the slices of every hour that is completely known.
+    fn close_slices(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let known = self.rolls.iter().filter_map(Roll::next_due).min().unwrap_or(now);
+        let hour = known.min(now).floor(SLICE);
+        if self.last_slice.is_none_or(|last| hour <= last) {
+            return;
+        }
+        self.last_slice = Some(hour);
+        let orphans = self.orphans.values_mut();
+        let slices = self.rolls.iter_mut().chain(orphans).filter_map(|roll| roll.close(hour));
+        effects.extend(slices.map(|slice| Effect::Append(Record::Slice(slice))));
+        self.orphans.clear();
+        effects.push(Effect::Compact(hour));
+        for (series, memory) in self.series.iter_mut().zip(&self.memory) {
+            series.forget_before(hour.minus(*memory));
+        }
+    }
+
+    fn feed_all(&mut self, probe: usize, runs: &[Run]) {
+        for run in runs {
+            let series = &mut self.series;
+            for feed in &self.feeds[probe] {
+                let outcome = match (feed.threshold, run.verdict) {
+                    (Some(threshold), Verdict::Good) => {
+                        let thresholds = self.rolls[probe].thresholds();
+                        within(run.class, threshold, thresholds)
+                    }
+                    (_, verdict) => verdict.outcome(),
+                };
+                push(&mut series[feed.indicator], run, outcome);
+            }
+        }
+    }
+
+    /// Feeds a stored run whose class counts other thresholds, perhaps, than today's.
+    fn feed(&mut self, probe: usize, run: Run, thresholds: &[u32]) {
+        for feed in &self.feeds[probe] {
+            let outcome = match (feed.threshold, run.verdict) {
+                (Some(threshold), Verdict::Good) => within(run.class, threshold, thresholds),
+                (_, verdict) => verdict.outcome(),
+            };
+            push(&mut self.series[feed.indicator], &run, outcome);
+        }
+    }
+}
+
+/// Which pairs fired before a restart, as far as the alerts that were kept tell: all pairs of a
+/// severity whose alert fired, so that blind windows hold it until data says otherwise.
+fn restored_pairs(state: &SloState) -> Vec<bool> {
+    let Some(policy) = &state.slo.policy else { return Vec::new() };
+    let fires = |kind| state.alerts.iter().any(|a| a.kind == kind && a.is_firing());
+    policy.pairs.iter().map(|pair| fires(AlertKind::of(pair.severity))).collect()
+}
+
+/// The latency threshold of an SLO in microseconds.
+fn threshold_of(slo: &Slo) -> Option<u32> {
+    slo.latency_under.map(|under| u32::try_from(under.as_micros()).unwrap_or(u32::MAX))
+}
+
+/// Whether an answer of this class took at most `threshold`. The class says how many of the
+/// ascending `thresholds` it exceeded; where that leaves it open, it is unknown.
+fn within(class: u8, threshold: u32, thresholds: &[u32]) -> Outcome {
+    let class = usize::from(class);
+    let exceeded = class.checked_sub(1).and_then(|last| thresholds.get(last));
+    if exceeded.is_some_and(|exceeded| *exceeded >= threshold) {
+        return Outcome::Bad;
+    }
+    match thresholds.get(class) {
+        Some(kept) if *kept <= threshold => Outcome::Good,
+        _ => Outcome::Unknown,
+    }
+}
+
+fn push(series: &mut Series, run: &Run, outcome: Outcome) {
+    series.push(run.start, run.step, run.n, Tally::of(outcome, 1));
+}
+

@@ -1,0 +1,404 @@
+//! One series on its way into history: puts slots in order and rolls them up into runs.
+//!
+//! Every slot of the grid is accounted for exactly once. A slot that arrives before its
+//! predecessors waits for them; predecessors that stay away are unknown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::{
+    Latencies, Observation, Run, SeriesId, Slice, Timestamp, UnknownReason, Verdict,
+};
+
+/// How many slots may wait for a predecessor. A probe has at most two in flight when its
+/// timeout is at most its interval; more than this many ahead means that one was lost.
+const MAX_EARLY: usize = 16;
+
+/// The open end of one series.
+#[derive(Clone, Debug)]
+pub struct Roll {
+    series: SeriesId,
+    step: Duration,
+    /// Latency thresholds in microseconds, ascending.
+    thresholds: Vec<u32>,
+    next_due: Option<Timestamp>,
+    /// When the last slot that is accounted for was due.
+    last_due: Option<Timestamp>,
+    early: BTreeMap<Timestamp, Slot>,
+    open_since: Option<Timestamp>,
+    runs: Vec<Run>,
+    latencies: Latencies,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    verdict: Verdict,
+    latency: Option<Duration>,
+}
+
+/// What became of a slot that was handed in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// Slots that are now part of history, in order.
+    pub accepted: Vec<Run>,
+    /// Those among them that nobody observed; they are to be kept for good.
+    pub lost: Option<Run>,
+    /// The slot was accounted for before and is ignored.
+    pub duplicate: bool,
+}
+
+impl Roll {
+    /// The empty history of a series with this interval and these ascending latency thresholds
+    /// (in microseconds).
+    pub fn new(series: SeriesId, step: Duration, thresholds: Vec<u32>) -> Self {
+        Roll {
+            series,
+            step,
+            thresholds,
+            next_due: None,
+            last_due: None,
+            early: BTreeMap::new(),
+            open_since: None,
+            runs: Vec::new(),
+            latencies: Latencies::default(),
+        }
+    }
+
+    /// The series.
+    pub fn series(&self) -> SeriesId {
+        self.series
+    }
+
+    /// The latency thresholds that the class of a run counts, in microseconds, ascending.
+    pub fn thresholds(&self) -> &[u32] {
+        &self.thresholds
+    }
+
+    /// When the first slot that is not accounted for is due; none before any history.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.next_due
+    }
+
+    /// Hands in the result of one slot.
+    pub fn observe(&mut self, observation: &Observation) -> Taken {
+        let slot = Slot { verdict: observation.verdict, latency: observation.latency };
+        let mut taken = Taken::default();
+        let expected = *self.next_due.get_or_insert(observation.due);
+        if observation.due < expected || self.early.contains_key(&observation.due) {
+            taken.duplicate = true;
+            return taken;
+        }
+        if observation.due == expected {
+            taken.accepted.push(self.accept(observation.due, self.step, slot));
+        } else {
+            self.early.insert(observation.due, slot);
+        }
+        self.accept_waiting(&mut taken);
+        if self.early.len() > MAX_EARLY {
+            self.give_up_on_lost(&mut taken);
+        }
+        taken
+    }
+
+    /// Accepts waiting slots for as long as they follow without a hole.
+    fn accept_waiting(&mut self, taken: &mut Taken) {
+        while let Some(entry) = self.early.first_entry() {
+            if Some(*entry.key()) != self.next_due {
+                break;
+            }
+            let (due, slot) = entry.remove_entry();
+            taken.accepted.push(self.accept(due, self.step, slot));
+        }
+    }
+
+    /// The slots before the first waiting one will not come any more.
+    fn give_up_on_lost(&mut self, taken: &mut Taken) {
+        let Some(first) = self.early.keys().next().copied() else { return };
+        taken.lost = self.fill(first, UnknownReason::LocalFault);
+        taken.accepted.extend(taken.lost);
+        self.next_due = Some(first);
+        self.accept_waiting(taken);
+    }
+
+    /// Accounts for every slot before `until` that nobody observed, as unknown; and lets the
+    /// grid go on there. Slots that wait for a predecessor are accepted first.
+    pub fn close_gap(&mut self, until: Timestamp, reason: UnknownReason) -> Taken {
+        let mut taken = Taken::default();
+        if self.next_due.is_none() {
+            self.next_due = self.early.keys().next().copied().or(Some(until));
+        }
+        let waiting = self.restore_waiting(Some(until), 0);
+        taken.accepted.extend(waiting);
+        taken.lost = self.fill(until, reason);
+        taken.accepted.extend(taken.lost);
+        self.next_due = self.next_due.max(Some(until));
+        taken
+    }
+
+    fn fill(&mut self, until: Timestamp, reason: UnknownReason) -> Option<Run> {
+        let start = self.next_due?;
+        let n = until.since(start).as_micros().div_ceil(self.step.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let verdict = Verdict::Unknown(reason);
+        let run = Run { start, step: self.step, n, verdict, class: 0 };
+        (n > 0).then(|| self.append(run))
+    }
+
+    /// Takes a stored run. Runs must come in time order; slots that are accounted for already
+    /// are left out.
+    pub fn restore_run(&mut self, run: Run) -> Vec<Run> {
+        let mut accepted = self.restore_waiting(Some(run.start), 0);
+        let n_known = match self.last_due {
+            Some(last) if last >= run.start => {
+                last.since(run.start).as_micros() / run.step.as_micros().max(1) + 1
+            }
+            _ => 0,
+        };
+        let n_known = u32::try_from(n_known).unwrap_or(u32::MAX).min(run.n);
+        let start = run.start.plus(run.step.saturating_mul(n_known));
+        if n_known < run.n {
+            accepted.push(self.append(Run { start, n: run.n - n_known, ..run }));
+        }
+        accepted
+    }
+
+    /// Takes a stored observation. The interval may have been another one when it was made, so
+    /// nothing is concluded from distances: gaps have been stored as gaps.
+    pub fn restore_observation(&mut self, observation: &Observation) -> Vec<Run> {
+        if self.last_due.is_some_and(|last| observation.due <= last) {
+            return Vec::new();
+        }
+        let slot = Slot { verdict: observation.verdict, latency: observation.latency };
+        self.early.insert(observation.due, slot);
+        self.restore_waiting(None, MAX_EARLY)
+    }
+
+    /// Accepts restored slots, those due before `until` and as many as leave at most `keep`.
+    fn restore_waiting(&mut self, until: Option<Timestamp>, keep: usize) -> Vec<Run> {
+        let mut accepted = Vec::new();
+        while let Some(entry) = self.early.first_entry() {
+            if until.is_some_and(|until| *entry.key() >= until) || self.early.len() <= keep {
+                break;
+            }
+            let Some((due, slot)) = self.early.pop_first() else { break };
+            // The step that makes the runs meet, if the interval was shorter then.
+            let before = self.last_due.map(|last| due.since(last)).filter(|gap| *gap < self.step);
+            let step = before.unwrap_or(self.step);
+            accepted.push(self.accept(due, step, slot));
+        }
+        accepted
+    }
+
+    /// Notes that everything before `end` is in closed slices.
+    pub fn closed_until(&mut self, end: Timestamp) {
+        self.runs.clear();
+        self.open_since = Some(end);
+    }
+
+    fn accept(&mut self, due: Timestamp, step: Duration, slot: Slot) -> Run {
+        let class = match (slot.verdict, slot.latency) {
+            (Verdict::Good, Some(latency)) => self.class(latency),
+            _ => 0,
+        };
+        if let Some(latency) = slot.latency {
+            self.latencies.record(latency);
+        }
+        self.append(Run { start: due, step, n: 1, verdict: slot.verdict, class })
+    }
+
+    fn append(&mut self, run: Run) -> Run {
+        self.open_since.get_or_insert(run.start);
+        self.next_due = Some(run.end());
+        self.last_due = Some(run.start.plus(run.step.saturating_mul(run.n - 1)));
+        match self.runs.last_mut() {
+            Some(last) if last.continues_at(run.start, run.step, run.verdict, run.class) => {
+                last.n = last.n.saturating_add(run.n);
+            }
+            _ => self.runs.push(run),
+        }
+        run
+    }
+
+    /// How many thresholds this latency exceeds, exactly.
+    fn class(&self, latency: Duration) -> u8 {
+        let exceeded = |t: &&u32| latency > Duration::from_micros((**t).into());
+        u8::try_from(self.thresholds.iter().filter(exceeded).count()).unwrap_or(u8::MAX)
+    }
+
+    /// Closes everything due before `end` into a slice; none if there is nothing.
+    pub fn close(&mut self, end: Timestamp) -> Option<Slice> {
+        let start = self.open_since.filter(|start| *start < end)?;
+        let (mut closed, mut open) = (Vec::new(), Vec::new());
+        for run in self.runs.drain(..) {
+            let (before, after) = split(run, end);
+            closed.extend(before);
+            open.extend(after);
+        }
+        self.runs = open;
+        self.open_since = Some(end);
+        let latencies = std::mem::take(&mut self.latencies);
+        (!closed.is_empty()).then(|| Slice {
+            series: self.series,
+            start,
+            end,
+            thresholds: self.thresholds.clone(),
+            runs: closed,
+            latencies,
+        })
+    }
+}
+
+/// The parts of a run before and from `at` on.
+fn split(run: Run, at: Timestamp) -> (Option<Run>, Option<Run>) {
+    let n = at.since(run.start).as_micros().div_ceil(run.step.as_micros().max(1));
+    let n = u32::try_from(n).unwrap_or(u32::MAX).min(run.n);
+    let before = (n > 0).then_some(Run { n, ..run });
+    let start = run.start.plus(run.step.saturating_mul(n));
+    let after = (n < run.n).then_some(Run { start, n: run.n - n, ..run });
+    (before, after)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Phases;
+
+    fn at(n: i64) -> Timestamp {
+        Timestamp::from_secs(n)
+    }
+
+    fn observation(due: i64, verdict: Verdict, latency_ms: u64) -> Observation {
+        Observation {
+            series: SeriesId(1),
+            due: at(due),
+            lag: Duration::ZERO,
+            latency: Some(Duration::from_millis(latency_ms)),
+            phases: Phases::default(),
+            verdict,
+            detail: None,
+            certificate_not_after: None,
+        }
+    }
+
+    fn roll() -> Roll {
+        Roll::new(SeriesId(1), Duration::from_secs(5), vec![100_000, 300_000])
+    }
+
+    fn slots(runs: &[Run]) -> Vec<(i64, Verdict)> {
+        let due = |run: &Run, k: u32| run.start.plus(run.step * k).micros() / 1_000_000;
+        runs.iter().flat_map(|run| (0..run.n).map(move |k| (due(run, k), run.verdict))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn slots_come_out_once_and_in_order_however_they_arrive(
+            order in Just((0_i64..40).collect::<Vec<_>>()).prop_shuffle(), window in 1_usize..8,
+        ) {
+            // Shuffle only within a bounded distance, as probes in flight do.
+            let mut order = order;
+            order.sort_by_key(|k| *k as usize / window * window);
+            let mut roll = roll();
+            roll.close_gap(at(0), UnknownReason::NotRunning);
+            let mut accepted = Vec::new();
+            for k in order {
+                accepted.extend(roll.observe(&observation(k * 5, Verdict::Good, 1)).accepted);
+            }
+            let expect: Vec<_> = (0..40).map(|k| (k * 5, Verdict::Good)).collect();
+            prop_assert_eq!(slots(&accepted), expect);
+        }
+
+        #[test]
+        fn closing_at_any_moment_loses_no_slot(ends in prop::collection::btree_set(0_i64..300, 1..9)) {
+            let mut roll = roll();
+            for k in 0..50 {
+                roll.observe(&observation(k * 5 + 3, Verdict::Good, if k % 7 == 0 { 200 } else { 1 }));
+            }
+            let slices: Vec<_> = ends.iter().filter_map(|end| roll.close(at(*end))).collect();
+            let rest = roll.close(at(1_000));
+            let all: Vec<_> = slices.iter().chain(&rest).flat_map(|slice| slots(&slice.runs)).collect();
+            prop_assert_eq!(all.len(), 50);
+            prop_assert!(all.is_sorted_by_key(|(due, _)| *due));
+            for slice in slices.iter().chain(&rest) {
+                prop_assert!(slots(&slice.runs).iter().all(|(due, _)| at(*due) >= slice.start && at(*due) < slice.end));
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_result_for_a_slot_is_ignored() {
+        let mut roll = roll();
+        roll.observe(&observation(0, Verdict::Good, 1));
+        let again = roll.observe(&observation(0, Verdict::Good, 1));
+        assert!(again.duplicate && again.accepted.is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_never_comes_is_unknown_and_does_not_hold_up_the_rest() {
+        let mut roll = roll();
+        roll.observe(&observation(0, Verdict::Good, 1));
+        let mut lost = Vec::new();
+        for k in 2..40 {
+            lost.extend(roll.observe(&observation(k * 5, Verdict::Good, 1)).lost);
+        }
+        assert_eq!(slots(&lost), [(5, Verdict::Unknown(UnknownReason::LocalFault))]);
+        assert_eq!(roll.next_due(), Some(at(200)));
+    }
+
+    #[test]
+    fn gaps_are_filled_up_to_the_next_slot() {
+        let mut roll = roll();
+        roll.observe(&observation(0, Verdict::Good, 1));
+        let gap = roll.close_gap(at(22), UnknownReason::NotRunning).lost.expect("a gap");
+        assert_eq!((gap.start, gap.n), (at(5), 4));
+        assert_eq!(roll.next_due(), Some(at(25)));
+        assert_eq!(roll.close_gap(at(25), UnknownReason::NotRunning), Taken::default());
+    }
+
+    #[test]
+    fn latency_classes_count_exceeded_thresholds_exactly() {
+        let mut roll = roll();
+        let class = |roll: &mut Roll, due, ms| {
+            roll.observe(&observation(due, Verdict::Good, ms)).accepted[0].class
+        };
+        assert_eq!(class(&mut roll, 0, 100), 0);
+        assert_eq!(class(&mut roll, 5, 101), 1);
+        assert_eq!(class(&mut roll, 10, 300), 1);
+        assert_eq!(class(&mut roll, 15, 301), 2);
+    }
+
+    #[test]
+    fn restored_runs_skip_what_is_known_already() {
+        let mut roll = roll();
+        let run = |start, n| Run {
+            start: at(start),
+            step: Duration::from_secs(5),
+            n,
+            verdict: Verdict::Good,
+            class: 0,
+        };
+        assert_eq!(slots(&roll.restore_run(run(0, 4))).len(), 4);
+        assert_eq!(slots(&roll.restore_run(run(0, 6)))[0].0, 20);
+        assert_eq!(roll.restore_run(run(10, 2)), []);
+    }
+
+    #[test]
+    fn history_made_at_another_interval_is_restored_whole() {
+        let mut roll = roll();
+        let mut accepted = Vec::new();
+        for due in [0, 2, 6, 4, 8, 10] {
+            accepted.extend(roll.restore_observation(&observation(due, Verdict::Good, 1)));
+        }
+        let gap = Run {
+            start: at(12),
+            step: Duration::from_secs(2),
+            n: 3,
+            verdict: Verdict::Unknown(UnknownReason::NotRunning),
+            class: 0,
+        };
+        accepted.extend(roll.restore_run(gap));
+        let due: Vec<_> = slots(&accepted).iter().map(|(due, _)| *due).collect();
+        assert_eq!(due, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
+    }
+}

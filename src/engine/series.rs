@@ -1,0 +1,326 @@
+//! The history of one indicator in memory: runs of equal events with running totals before each.
+//!
+//! Any window is a difference of two cumulative tallies, found by binary search: exact to the
+//! event, for every length, in time independent of how much happened. Healthy time costs
+//! nothing. When a target flaps so much that its runs pile up, those older than a day are put
+//! on a grid of one minute in such a way that windows err toward worse: within a minute bad and
+//! unknown events move to its last event, good ones to its first.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::time::micros;
+use crate::model::{Tally, Timestamp, evidence};
+
+/// Runs that are always kept exactly, whatever their age.
+const EXACT_RUNS: usize = 4_096;
+/// Runs younger than this, seen from the newest, are never put on the grid.
+const EXACT_FOR: Duration = Duration::from_secs(86_400);
+/// The grid.
+const GRID: Duration = Duration::from_secs(60);
+
+/// The history of one indicator.
+#[derive(Clone, Debug)]
+pub struct Series {
+    segments: VecDeque<Segment>,
+    /// Everything counted before the first segment that is held.
+    base: Tally,
+    /// When the first event of all was due.
+    first: Option<Timestamp>,
+    record: evidence::Record,
+    in_outage: bool,
+    /// How many segments trigger the next thinning.
+    thin_at: usize,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Series {
+            segments: VecDeque::new(),
+            base: Tally::ZERO,
+            first: None,
+            record: evidence::Record::default(),
+            in_outage: false,
+            thin_at: EXACT_RUNS,
+        }
+    }
+}
+
+/// `n` events, `step` apart, each counting `each`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    start: i64,
+    step: i64,
+    n: u32,
+    each: Each,
+    /// Everything counted before this segment.
+    before: Tally,
+}
+
+/// What a single event counts; a compact [`Tally`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Each {
+    good: u32,
+    bad: u32,
+    unknown: u32,
+    excluded: u32,
+}
+
+impl Each {
+    fn of(tally: Tally) -> Self {
+        let clip = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Each {
+            good: clip(tally.good),
+            bad: clip(tally.bad),
+            unknown: clip(tally.unknown),
+            excluded: clip(tally.excluded),
+        }
+    }
+
+    fn tally(self) -> Tally {
+        Tally {
+            good: self.good.into(),
+            bad: self.bad.into(),
+            unknown: self.unknown.into(),
+            excluded: self.excluded.into(),
+        }
+    }
+}
+
+impl Segment {
+    /// How many of the events are due before `at`.
+    fn due_before(&self, at: i64) -> u64 {
+        if at <= self.start {
+            return 0;
+        }
+        if self.step == 0 {
+            return self.n.into();
+        }
+        let passed = (at - self.start).unsigned_abs();
+        passed.div_ceil(self.step.unsigned_abs()).min(self.n.into())
+    }
+
+    fn last(&self) -> i64 {
+        self.start + self.step * (i64::from(self.n) - 1)
+    }
+
+    fn end(&self) -> i64 {
+        self.start + self.step * i64::from(self.n)
+    }
+
+    fn total(&self) -> Tally {
+        self.before + self.each.tally().times(self.n.into())
+    }
+}
+
+/// Consecutive bad events, for projections: what they cost and when they expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRun {
+    /// When the first was due.
+    pub start: Timestamp,
+    /// From one to the next.
+    pub step: Duration,
+    /// How many events.
+    pub n: u32,
+    /// What each counts.
+    pub each: Tally,
+}
+
+impl Series {
+    /// Adds `n` events, the first due at `start`, each `step` after the other. Events must come
+    /// in time order; a single event may have a step of zero when its successor is not known.
+    /// The counts of one event are clipped to 32 bits.
+    pub fn push(&mut self, start: Timestamp, step: Duration, n: u32, each: Tally) {
+        if n == 0 {
+            return;
+        }
+        let (start, step) = (start.micros(), micros(step));
+        self.first.get_or_insert(Timestamp::from_micros(start));
+        self.learn(start, step, n, each);
+        let each = Each::of(each);
+        if let Some(last) = self.segments.back_mut() {
+            debug_assert!(start >= last.last(), "events must come in time order");
+            if last.n == 1 && last.step == 0 && last.each == each && step == 0 && start > last.start
+            {
+                last.step = start - last.start;
+            }
+            let fits = (step == last.step || n == 1 && step == 0) && start == last.end();
+            if fits && last.each == each && last.step > 0 {
+                if let Some(total) = last.n.checked_add(n) {
+                    last.n = total;
+                    return;
+                }
+            }
+        }
+        let before = self.total();
+        self.segments.push_back(Segment { start, step, n, each, before });
+        if self.segments.len() >= self.thin_at {
+            self.thin();
+        }
+    }
+
+    /// Keeps the evidence record up to date: known time and outages. Unknown time neither ends
+    /// nor lengthens an outage.
+    fn learn(&mut self, start: i64, step: i64, n: u32, each: Tally) {
+        if each.known() == 0 {
+            return;
+        }
+        let slot = match (step, self.segments.back()) {
+            (0, Some(last)) => (start - last.last()).max(0),
+            _ => step,
+        };
+        let time = Duration::from_micros(slot.unsigned_abs()).saturating_mul(n);
+        self.record.observed += time;
+        if each.bad > 0 {
+            self.record.outages += u64::from(!self.in_outage);
+            self.record.outage_time += time;
+        }
+        self.in_outage = each.bad > 0;
+    }
+
+    /// Everything counted so far.
+    pub fn total(&self) -> Tally {
+        self.segments.back().map_or(self.base, Segment::total)
+    }
+
+    /// Everything due before `at`.
+    pub fn before(&self, at: Timestamp) -> Tally {
+        let at = at.micros();
+        // The newest segment answers most questions.
+        if let Some(last) = self.segments.back() {
+            if last.start < at {
+                return last.before + last.each.tally().times(last.due_before(at));
+            }
+        }
+        match self.segments.partition_point(|segment| segment.start < at) {
+            0 => self.base,
+            n => {
+                let segment = &self.segments[n - 1];
+                segment.before + segment.each.tally().times(segment.due_before(at))
+            }
+        }
+    }
+
+    /// Everything due in `[at - length, at)`.
+    pub fn window(&self, length: Duration, at: Timestamp) -> Tally {
+        self.before(at) - self.before(at.minus(length))
+    }
+
+    /// When the first event of all was due.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.first
+    }
+
+    /// Up to where the events speak: when the event after the last one would be due.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.segments.back().map(|last| Timestamp::from_micros(last.end()))
+    }
+
+    /// What the whole history says about outages.
+    pub fn record(&self) -> evidence::Record {
+        self.record
+    }
+
+    /// Segments with bad events that are due at or after `from`, oldest first. `unknown` asks for
+    /// unknown ones, too.
+    pub fn bad_runs(&self, from: Timestamp, unknown: bool) -> impl Iterator<Item = BadRun> {
+        let from = from.micros();
+        let start = self.segments.partition_point(|segment| segment.last() < from);
+        self.segments.range(start..).filter_map(move |segment| {
+            let skip = segment.due_before(from);
+            let each = segment.each;
+            (each.bad > 0 || unknown && each.unknown > 0).then(|| BadRun {
+                start: Timestamp::from_micros(segment.start + segment.step * skip as i64),
+                step: Duration::from_micros(segment.step.unsigned_abs()),
+                n: segment.n - skip as u32,
+                each: each.tally(),
+            })
+        })
+    }
+
+    /// Drops what is due before `at` from memory. Totals stay; windows that reach back beyond
+    /// `at` come out too small.
+    pub fn forget_before(&mut self, at: Timestamp) {
+        while let Some(segment) = self.segments.front() {
+            if segment.last() >= at.micros() || self.segments.len() == 1 {
+                break;
+            }
+            self.base = segment.total();
+            self.segments.pop_front();
+        }
+    }
+
+    /// How many segments are held.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Puts everything older than a day on the grid.
+    fn thin(&mut self) {
+        let newest = self.segments.back().map_or(0, Segment::last);
+        let edge = Timestamp::from_micros(newest).minus(EXACT_FOR).floor(GRID).micros();
+        let old = self.segments.partition_point(|segment| segment.last() < edge);
+        let mut thinned = Thinning { base: self.base, ..Thinning::default() };
+        for segment in self.segments.drain(..old) {
+            thinned.take(segment);
+        }
+        thinned.close_minute();
+        for segment in thinned.segments.into_iter().rev() {
+            self.segments.push_front(segment);
+        }
+        self.thin_at = EXACT_RUNS.max(self.segments.len() * 2);
+    }
+}
+
+/// Rebuilds segments on the grid of a minute.
+#[derive(Default)]
+struct Thinning {
+    segments: Vec<Segment>,
+    base: Tally,
+    minute: i64,
+    first: i64,
+    last: i64,
+    count: Tally,
+}
+
+impl Thinning {
+    fn take(&mut self, segment: Segment) {
+        // A long uniform run is cheap already and stays exact.
+        if i64::from(segment.n) * segment.step >= 2 * micros(GRID) {
+            self.close_minute();
+            self.push(segment.start, segment.step, segment.n, segment.each);
+            return;
+        }
+        for k in 0..i64::from(segment.n) {
+            let due = segment.start + k * segment.step;
+            let minute = due.div_euclid(micros(GRID));
+            if !self.count.is_empty() && minute != self.minute {
+                self.close_minute();
+            }
+            if self.count.is_empty() {
+                (self.minute, self.first) = (minute, due);
+            }
+            self.last = due;
+            self.count += segment.each.tally();
+        }
+    }
+
+    fn close_minute(&mut self) {
+        let count = std::mem::take(&mut self.count);
+        let early = Tally { good: count.good, excluded: count.excluded, ..Tally::ZERO };
+        let late = Tally { bad: count.bad, unknown: count.unknown, ..Tally::ZERO };
+        for (at, tally) in [(self.first, early), (self.last, late)] {
+            if !tally.is_empty() {
+                self.push(at, 0, 1, Each::of(tally));
+            }
+        }
+    }
+
+    fn push(&mut self, start: i64, step: i64, n: u32, each: Each) {
+        let before = self.segments.last().map_or(self.base, Segment::total);
+        self.segments.push(Segment { start, step, n, each, before });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,16 +42,6 @@ impl<'a> Histories<'a> {
         self.before(at) - self.before(at.minus(length))
     }
 
-    /// How much of `[at - length, at)` lies after the first event, up to where events speak.
-    fn span(&self, length: Duration, at: Timestamp) -> Duration {
-        let first = self.iter().filter_map(Series::first).min();
-        let end = self.iter().filter_map(Series::end).max();
-        match (first, end) {
-            (Some(first), Some(end)) => end.max(at).since(first).min(length),
-            _ => Duration::ZERO,
-        }
-    }
-
     /// The evidence record over all histories: outages of each add up, time does not.
     fn record(&self) -> evidence::Record {
         self.iter().map(Series::record).fold(evidence::Record::default(), |all, one| {
@@ -61,6 +51,42 @@ impl<'a> Histories<'a> {
                 outage_time: all.outage_time + one.outage_time,
             }
         })
+    }
+}
+
+/// The histories at one tick, with what every look-back from it has in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    histories: Histories<'a>,
+    at: Timestamp,
+    before: Tally,
+    first: Option<Timestamp>,
+    end: Option<Timestamp>,
+}
+
+impl<'a> Moment<'a> {
+    /// The histories as they stand at the tick `at`.
+    pub fn new(histories: Histories<'a>, at: Timestamp) -> Self {
+        Moment {
+            histories,
+            at,
+            before: histories.before(at),
+            first: histories.iter().filter_map(Series::first).min(),
+            end: histories.iter().filter_map(Series::end).max(),
+        }
+    }
+
+    /// Everything due in `[at - length, at)`.
+    pub fn window(&self, length: Duration) -> Tally {
+        self.before - self.histories.before(self.at.minus(length))
+    }
+
+    /// How much of `[at - length, at)` lies after the first event, up to where events speak.
+    fn span(&self, length: Duration) -> Duration {
+        match (self.first, self.end) {
+            (Some(first), Some(end)) => end.max(self.at).since(first).min(length),
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -75,14 +101,9 @@ struct Look {
 }
 
 impl Look {
-    fn back(
-        histories: Histories<'_>,
-        length: Duration,
-        unknown: UnknownPolicy,
-        at: Timestamp,
-    ) -> Self {
-        let tally = histories.window(length, at);
-        let span = histories.span(length, at);
+    fn back(moment: &Moment<'_>, length: Duration, unknown: UnknownPolicy) -> Self {
+        let tally = moment.window(length);
+        let span = moment.span(length);
         Look { tally, counted: Counted::of(tally, unknown), length, span }
     }
 
@@ -110,7 +131,13 @@ impl Look {
         let allowed = u128::from(objective.budget_ppb()) * u128::from(self.tally.expected());
         let (numerator, denominator) = burn;
         let lengths = (self.length.as_micros(), self.span.as_micros());
-        cmp_products(bad * denominator, lengths.1, allowed * numerator, lengths.0).is_gt()
+        cmp_products(
+            bad.saturating_mul(denominator),
+            lengths.1,
+            allowed.saturating_mul(numerator),
+            lengths.0,
+        )
+        .is_gt()
     }
 }
 
@@ -127,15 +154,14 @@ pub struct PairVerdict {
 
 /// Judges one pair of the policy at one tick.
 pub fn judge_pair(
-    histories: Histories<'_>,
+    moment: &Moment<'_>,
     slo: &Slo,
     pair: &Pair,
     policy: &AlertPolicy,
-    at: Timestamp,
 ) -> PairVerdict {
     let threshold = pair.burn_threshold(slo.window);
-    let long = Look::back(histories, pair.long, slo.unknown, at);
-    let short = Look::back(histories, pair.short, slo.unknown, at);
+    let long = Look::back(moment, pair.long, slo.unknown);
+    let short = Look::back(moment, pair.short, slo.unknown);
     let significant = long.counted.burns_above(slo.objective, threshold)
         && long.decides(slo.objective, threshold);
     let short_threshold = match policy.short_threshold {
@@ -147,30 +173,24 @@ pub fn judge_pair(
     PairVerdict { significant, fires: significant && goes_on, blind: short.counted.total() == 0 }
 }
 
-/// Whether each pair fires at `at`, given whether it did at the tick before. A pair whose short
+/// Whether each pair fires at this moment, given whether it did at the tick before. A pair whose short
 /// window is blind stays as it is: unknown time is no recovery, and no outage either.
-pub fn firing_pairs(
-    histories: Histories<'_>,
-    slo: &Slo,
-    before: &[bool],
-    at: Timestamp,
-) -> Vec<bool> {
+pub fn firing_pairs(moment: &Moment<'_>, slo: &Slo, before: &[bool]) -> Vec<bool> {
     let Some(policy) = &slo.policy else { return Vec::new() };
     let judge = |(n, pair)| {
-        let verdict = judge_pair(histories, slo, pair, policy, at);
+        let verdict = judge_pair(moment, slo, pair, policy);
         if verdict.blind { before.get(n).copied().unwrap_or(false) } else { verdict.fires }
     };
     policy.pairs.iter().enumerate().map(judge).collect()
 }
 
 /// Evaluates everything about one SLO at one tick. `pairs` says which pairs fire.
-pub fn evaluate(histories: Histories<'_>, slo: &Slo, pairs: Vec<bool>, at: Timestamp) -> SloStatus {
-    let whole = Look::back(histories, slo.window, slo.unknown, at);
+pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
+    let whole = Look::back(moment, slo.window, slo.unknown);
     let budget = Budget { counted: whole.counted, objective: slo.objective, window: slo.window };
     let windows = slo.policy.as_ref().map(|policy| policy.windows()).unwrap_or_default();
-    let burn =
-        |window| Burn { window, counted: Counted::of(histories.window(window, at), slo.unknown) };
-    let record = histories.record();
+    let burn = |window| Burn { window, counted: Counted::of(moment.window(window), slo.unknown) };
+    let record = moment.histories.record();
     let accounting = match budget.is_spent() {
         true => Accounting::Spent,
         false => Accounting::WithinBudget,
@@ -181,13 +201,13 @@ pub fn evaluate(histories: Histories<'_>, slo: &Slo, pairs: Vec<bool>, at: Times
         _ => Evidence::NotYetProven,
     };
     SloStatus {
-        at,
+        at: moment.at,
         tally: whole.tally,
-        totals: histories.before(at),
+        totals: moment.before,
         budget,
         coverage: whole.coverage(),
         burns: windows.into_iter().map(burn).collect(),
-        exhaustion: forecast::exhaustion(histories, slo, &budget, at),
+        exhaustion: forecast::exhaustion(moment.histories, slo, &budget, moment.at),
         accounting,
         evidence,
         supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
@@ -197,8 +217,8 @@ pub fn evaluate(histories: Histories<'_>, slo: &Slo, pairs: Vec<bool>, at: Times
 }
 
 /// Whether more than the whole budget is spent, and enough of the window was seen to say so.
-pub fn is_exhausted(histories: Histories<'_>, slo: &Slo, at: Timestamp) -> bool {
-    let whole = Look::back(histories, slo.window, slo.unknown, at);
+pub fn is_exhausted(moment: &Moment<'_>, slo: &Slo) -> bool {
+    let whole = Look::back(moment, slo.window, slo.unknown);
     whole.counted.burns_above(slo.objective, (1, 1)) && whole.decides(slo.objective, (1, 1))
 }
 

@@ -5,6 +5,7 @@
 //! `backtest`.
 
 pub mod alert;
+pub mod backtest;
 pub mod counters;
 pub mod evaluate;
 pub mod forecast;

@@ -16,7 +16,7 @@ use crate::model::{
 
 use super::alert::{self, Alert, AlertKind, Notice};
 use super::counters::Counters;
-use super::evaluate::{self, Histories};
+use super::evaluate::{self, Histories, Moment};
 use super::roll::Roll;
 use super::series::Series;
 use super::state::{ProbeState, SloState};
@@ -221,8 +221,9 @@ impl Engine {
         let state = self.slo(id)?;
         let histories = self.histories(state);
         histories.iter().find_map(Series::first)?;
-        let pairs = evaluate::firing_pairs(histories, &state.slo, &[], at);
-        Some(evaluate::evaluate(histories, &state.slo, pairs, at))
+        let moment = Moment::new(histories, at);
+        let pairs = evaluate::firing_pairs(&moment, &state.slo, &[]);
+        Some(evaluate::evaluate(&moment, &state.slo, pairs))
     }
 
     /// When the slot after the last recorded one of any series is due: the least moment at
@@ -378,7 +379,7 @@ impl Engine {
         while at < until {
             let state = &mut self.slos[slo];
             let histories = Histories { series: &self.series, of: &state.indicators };
-            pairs = evaluate::firing_pairs(histories, &state.slo, &pairs, at);
+            pairs = evaluate::firing_pairs(&Moment::new(histories, at), &state.slo, &pairs);
             let fires = alert::burn_conditions(&state.slo, &pairs);
             alert::transit_burns(&mut state.alerts, fires, at, effects);
             at = at.plus(second);
@@ -397,10 +398,11 @@ impl Engine {
     ) {
         let state = &self.slos[slo];
         let histories = Histories { series: &self.series, of: &state.indicators };
-        let pairs = evaluate::firing_pairs(histories, &state.slo, &before, at);
+        let moment = Moment::new(histories, at);
+        let pairs = evaluate::firing_pairs(&moment, &state.slo, &before);
         let fires = alert::burn_conditions(&state.slo, &pairs);
-        let exhausted = evaluate::is_exhausted(histories, &state.slo, at);
-        let status = evaluate::evaluate(histories, &state.slo, pairs, at);
+        let exhausted = evaluate::is_exhausted(&moment, &state.slo);
+        let status = evaluate::evaluate(&moment, &state.slo, pairs);
         let state = &mut self.slos[slo];
         alert::transit_burns(&mut state.alerts, fires, at, effects);
         alert::transit(&mut state.alerts, AlertKind::Exhausted, exhausted, at, effects);
@@ -503,4 +505,3 @@ fn within(class: u8, threshold: u32, thresholds: &[u32]) -> Outcome {
 fn push(series: &mut Series, run: &Run, outcome: Outcome) {
     series.push(run.start, run.step, run.n, Tally::of(outcome, 1));
 }
-

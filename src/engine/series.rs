@@ -211,6 +211,11 @@ impl Series {
         self.first
     }
 
+    /// When the last event was due.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.segments.back().map(|last| Timestamp::from_micros(last.last()))
+    }
+
     /// Up to where the events speak: when the event after the last one would be due.
     pub fn end(&self) -> Option<Timestamp> {
         self.segments.back().map(|last| Timestamp::from_micros(last.end()))
@@ -236,6 +241,33 @@ impl Series {
                 each: each.tally(),
             })
         })
+    }
+
+    /// For how many whole seconds from `at` on every window between the given edges (distances
+    /// back from `at`) keeps exactly the counts it has at `at`: as much enters each second as
+    /// leaves. Zero when that cannot be told.
+    pub fn steady_seconds(&self, edges: &[Duration], at: Timestamp) -> u64 {
+        const SECOND: i64 = 1_000_000;
+        let mut pace = None;
+        let mut until = i64::MAX;
+        for edge in edges {
+            let x = at.minus(*edge).micros();
+            let next = self.segments.partition_point(|segment| segment.start < x);
+            let here = next.checked_sub(1).map(|n| &self.segments[n]).filter(|s| x < s.end());
+            let boundary = match here {
+                Some(segment) => segment.end(),
+                None => self.segments.get(next).map_or(i64::MAX, |segment| segment.start),
+            };
+            let here = here.map(|segment| (segment.each, segment.step));
+            if here.is_some_and(|(_, step)| step == 0 || SECOND % step != 0) {
+                return 0;
+            }
+            if *pace.get_or_insert(here) != here {
+                return 0;
+            }
+            until = until.min(boundary.saturating_sub(x));
+        }
+        u64::try_from(until / SECOND).unwrap_or(0)
     }
 
     /// Drops what is due before `at` from memory. Totals stay; windows that reach back beyond

@@ -72,6 +72,21 @@ proptest! {
     }
 
     #[test]
+    fn steady_windows_keep_their_counts(
+        history in histories(), tick in 0_i64..2_000, lengths in prop::collection::vec(1_u64..500, 1..4),
+    ) {
+        let (series, _) = build(&history);
+        let edges: Vec<_> = lengths.iter().map(|n| secs(*n)).chain([secs(0)]).collect();
+        let steady = series.steady_seconds(&edges, at(tick)).min(5_000) as i64;
+        for later in [1, steady / 2, steady].iter().filter(|later| **later <= steady) {
+            for length in &lengths {
+                let now = series.window(secs(*length), at(tick));
+                prop_assert_eq!(series.window(secs(*length), at(tick + later)), now);
+            }
+        }
+    }
+
+    #[test]
     fn bad_runs_cover_exactly_the_bad_events(history in histories(), from in 0_i64..3_000) {
         let (series, events) = build(&history);
         let bad: u64 = series.bad_runs(at(from), false).map(|run| u64::from(run.n) * run.each.bad).sum();

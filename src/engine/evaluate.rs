@@ -120,24 +120,19 @@ impl Look {
     }
 
     /// Whether the look-back says enough to decide whether it burns above `burn`: at least half
-    /// of it was measured, or its bad events would be too many even if all the rest were good.
+    /// of it counts, or its bad events would be too many even if all the rest were good.
     fn decides(&self, objective: Objective, burn: (u128, u128)) -> bool {
-        let coverage = self.coverage();
-        if coverage.numerator * 2 >= coverage.denominator {
+        let scheduled = u128::from(self.tally.expected());
+        let (length, span) = (self.length.as_micros(), self.span.as_micros());
+        if 2 * u128::from(self.counted.total()) * span >= scheduled * length {
             return true;
         }
         // bad > burn * budget * (scheduled * length / span), without dividing.
         let bad = u128::from(self.counted.bad) * u128::from(crate::model::objective::PPB);
-        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.tally.expected());
+        let allowed = u128::from(objective.budget_ppb()) * scheduled;
         let (numerator, denominator) = burn;
-        let lengths = (self.length.as_micros(), self.span.as_micros());
-        cmp_products(
-            bad.saturating_mul(denominator),
-            lengths.1,
-            allowed.saturating_mul(numerator),
-            lengths.0,
-        )
-        .is_gt()
+        let (bad, allowed) = (bad.saturating_mul(denominator), allowed.saturating_mul(numerator));
+        cmp_products(bad, span, allowed, length).is_gt()
     }
 }
 

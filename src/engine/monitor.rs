@@ -17,7 +17,7 @@ use crate::model::{
 use super::alert::{self, Alert, AlertKind, Notice};
 use super::counters::Counters;
 use super::evaluate::{self, Histories, Moment};
-use super::roll::Roll;
+use super::roll::{Roll, Taken};
 use super::series::Series;
 use super::state::{ProbeState, SloState};
 use super::status::SloStatus;
@@ -263,7 +263,7 @@ impl Engine {
             Record::Observation(observation) => {
                 self.restore(observation.series, |roll| roll.restore_observation(observation));
             }
-            Record::Gap(series, run) => self.restore(*series, |roll| roll.restore_run(*run)),
+            Record::Gap(series, run) => self.restore(*series, |roll| roll.restore_gap(*run)),
             Record::State { name, json } => self.restore_state(name, json),
             Record::Slice(slice) => {
                 self.restore_slice(slice.series, slice.end, &slice.thresholds, &slice.runs);
@@ -320,24 +320,47 @@ impl Engine {
 
     /// Takes the result of one slot.
     pub fn observe(&mut self, observation: Observation, effects: &mut Vec<Effect>) {
-        let Some(&probe) = self.probe_of.get(&observation.series) else {
+        let series = observation.series;
+        if let Some(probe) = self.take(series, |roll| roll.observe(&observation), effects) {
+            self.probes[probe].counters.count(&observation);
+            effects.push(Effect::Append(Record::Observation(observation)));
+        }
+    }
+
+    /// Takes slots in a row that nobody observed, with the verdict that says why.
+    pub fn miss(&mut self, series: SeriesId, run: Run, effects: &mut Vec<Effect>) {
+        if let Some(probe) = self.take(series, |roll| roll.miss(run), effects) {
+            if let Verdict::Unknown(reason) = run.verdict {
+                self.probes[probe].counters.unknown[reason.index()] += u64::from(run.n);
+            }
+            effects.push(Effect::Append(Record::Gap(series, run)));
+        }
+    }
+
+    /// Puts slots into history; says whose they were unless they are to be ignored.
+    fn take(
+        &mut self,
+        series: SeriesId,
+        take: impl FnOnce(&mut Roll) -> Taken,
+        effects: &mut Vec<Effect>,
+    ) -> Option<usize> {
+        let Some(&probe) = self.probe_of.get(&series) else {
             self.stats.strangers += 1;
-            return;
+            return None;
         };
-        let taken = self.rolls[probe].observe(&observation);
+        let taken = take(&mut self.rolls[probe]);
         if taken.duplicate {
             self.stats.duplicates += 1;
-            return;
+            return None;
         }
         if let Some(lost) = taken.lost {
             self.stats.lost += u64::from(lost.n);
             let index = UnknownReason::LocalFault.index();
             self.probes[probe].counters.unknown[index] += u64::from(lost.n);
-            effects.push(Effect::Append(Record::Gap(observation.series, lost)));
+            effects.push(Effect::Append(Record::Gap(series, lost)));
         }
-        self.probes[probe].counters.count(&observation);
         self.feed_all(probe, &taken.accepted);
-        effects.push(Effect::Append(Record::Observation(observation)));
+        Some(probe)
     }
 
     /// Evaluates every SLO at every whole second up to `now` for which everything due before is
@@ -505,3 +528,6 @@ fn within(class: u8, threshold: u32, thresholds: &[u32]) -> Outcome {
 fn push(series: &mut Series, run: &Run, outcome: Outcome) {
     series.push(run.start, run.step, run.n, Tally::of(outcome, 1));
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,16 +24,19 @@ pub struct Roll {
     next_due: Option<Timestamp>,
     /// When the last slot that is accounted for was due.
     last_due: Option<Timestamp>,
-    early: BTreeMap<Timestamp, Slot>,
+    early: BTreeMap<Timestamp, Slots>,
     open_since: Option<Timestamp>,
     runs: Vec<Run>,
     latencies: Latencies,
 }
 
+/// One slot, or several in a row of which nothing is known.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct Slots {
     verdict: Verdict,
     latency: Option<Duration>,
+    step: Duration,
+    n: u32,
 }
 
 /// What became of a slot that was handed in.
@@ -81,18 +84,28 @@ impl Roll {
 
     /// Hands in the result of one slot.
     pub fn observe(&mut self, observation: &Observation) -> Taken {
-        let slot = Slot { verdict: observation.verdict, latency: observation.latency };
+        self.take(observation.due, self.one(observation))
+    }
+
+    /// Hands in slots in a row that nobody observed, with the verdict that says why.
+    pub fn miss(&mut self, run: Run) -> Taken {
+        let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
+        self.take(run.start, slots)
+    }
+
+    fn one(&self, observation: &Observation) -> Slots {
+        let (verdict, latency) = (observation.verdict, observation.latency);
+        Slots { verdict, latency, step: self.step, n: 1 }
+    }
+
+    fn take(&mut self, due: Timestamp, slots: Slots) -> Taken {
         let mut taken = Taken::default();
-        let expected = *self.next_due.get_or_insert(observation.due);
-        if observation.due < expected || self.early.contains_key(&observation.due) {
+        let expected = *self.next_due.get_or_insert(due);
+        if due < expected || self.early.contains_key(&due) {
             taken.duplicate = true;
             return taken;
         }
-        if observation.due == expected {
-            taken.accepted.push(self.accept(observation.due, self.step, slot));
-        } else {
-            self.early.insert(observation.due, slot);
-        }
+        self.early.insert(due, slots);
         self.accept_waiting(&mut taken);
         if self.early.len() > MAX_EARLY {
             self.give_up_on_lost(&mut taken);
@@ -106,8 +119,8 @@ impl Roll {
             if Some(*entry.key()) != self.next_due {
                 break;
             }
-            let (due, slot) = entry.remove_entry();
-            taken.accepted.push(self.accept(due, self.step, slot));
+            let (due, slots) = entry.remove_entry();
+            taken.accepted.push(self.accept(due, slots));
         }
     }
 
@@ -144,32 +157,25 @@ impl Roll {
         (n > 0).then(|| self.append(run))
     }
 
-    /// Takes a stored run. Runs must come in time order; slots that are accounted for already
-    /// are left out.
+    /// Takes a run of a stored slice. Slots that are accounted for already are left out.
     pub fn restore_run(&mut self, run: Run) -> Vec<Run> {
         let mut accepted = self.restore_waiting(Some(run.start), 0);
-        let n_known = match self.last_due {
-            Some(last) if last >= run.start => {
-                last.since(run.start).as_micros() / run.step.as_micros().max(1) + 1
-            }
-            _ => 0,
-        };
-        let n_known = u32::try_from(n_known).unwrap_or(u32::MAX).min(run.n);
-        let start = run.start.plus(run.step.saturating_mul(n_known));
-        if n_known < run.n {
-            accepted.push(self.append(Run { start, n: run.n - n_known, ..run }));
-        }
+        accepted.extend(self.unknown_part(run).map(|run| self.append(run)));
         accepted
     }
 
-    /// Takes a stored observation. The interval may have been another one when it was made, so
-    /// nothing is concluded from distances: gaps have been stored as gaps.
+    /// Takes stored slots that nobody observed, in the order in which they were kept.
+    pub fn restore_gap(&mut self, run: Run) -> Vec<Run> {
+        let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
+        self.early.insert(run.start, slots);
+        self.restore_waiting(None, MAX_EARLY)
+    }
+
+    /// Takes a stored observation, in the order in which it was kept. The interval may have been
+    /// another one when it was made, so nothing is concluded from distances: gaps have been
+    /// stored as gaps.
     pub fn restore_observation(&mut self, observation: &Observation) -> Vec<Run> {
-        if self.last_due.is_some_and(|last| observation.due <= last) {
-            return Vec::new();
-        }
-        let slot = Slot { verdict: observation.verdict, latency: observation.latency };
-        self.early.insert(observation.due, slot);
+        self.early.insert(observation.due, self.one(observation));
         self.restore_waiting(None, MAX_EARLY)
     }
 
@@ -180,13 +186,34 @@ impl Roll {
             if until.is_some_and(|until| *entry.key() >= until) || self.early.len() <= keep {
                 break;
             }
-            let Some((due, slot)) = self.early.pop_first() else { break };
-            // The step that makes the runs meet, if the interval was shorter then.
-            let before = self.last_due.map(|last| due.since(last)).filter(|gap| *gap < self.step);
-            let step = before.unwrap_or(self.step);
-            accepted.push(self.accept(due, step, slot));
+            let Some((due, mut slots)) = self.early.pop_first() else { break };
+            // The step that makes single slots meet, if the interval was shorter then.
+            let before = self.last_due.map(|last| due.since(last));
+            if slots.n == 1 && before.is_some_and(|gap| !gap.is_zero() && gap < slots.step) {
+                slots.step = before.unwrap_or(slots.step);
+            }
+            let Slots { verdict, step, n, .. } = slots;
+            let run = Run { start: due, step, n, verdict, class: 0 };
+            match self.unknown_part(run) {
+                Some(part) if part.n < n => accepted.push(self.append(part)),
+                Some(_) => accepted.push(self.accept(due, slots)),
+                None => {}
+            }
         }
         accepted
+    }
+
+    /// The slots of a run that are not accounted for yet.
+    fn unknown_part(&self, run: Run) -> Option<Run> {
+        let n_known = match self.last_due {
+            Some(last) if last >= run.start => {
+                last.since(run.start).as_micros() / run.step.as_micros().max(1) + 1
+            }
+            _ => 0,
+        };
+        let n_known = u32::try_from(n_known).unwrap_or(u32::MAX).min(run.n);
+        let start = run.start.plus(run.step.saturating_mul(n_known));
+        (n_known < run.n).then(|| Run { start, n: run.n - n_known, ..run })
     }
 
     /// Notes that everything before `end` is in closed slices.
@@ -195,15 +222,16 @@ impl Roll {
         self.open_since = Some(end);
     }
 
-    fn accept(&mut self, due: Timestamp, step: Duration, slot: Slot) -> Run {
-        let class = match (slot.verdict, slot.latency) {
+    fn accept(&mut self, due: Timestamp, slots: Slots) -> Run {
+        let Slots { verdict, latency, step, n } = slots;
+        let class = match (verdict, latency) {
             (Verdict::Good, Some(latency)) => self.class(latency),
             _ => 0,
         };
-        if let Some(latency) = slot.latency {
+        if let Some(latency) = latency {
             self.latencies.record(latency);
         }
-        self.append(Run { start: due, step, n: 1, verdict: slot.verdict, class })
+        self.append(Run { start: due, step, n, verdict, class })
     }
 
     fn append(&mut self, run: Run) -> Run {
@@ -263,7 +291,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Phases;
+    use crate::model::{BadReason, Phases};
 
     fn at(n: i64) -> Timestamp {
         Timestamp::from_secs(n)
@@ -347,6 +375,29 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_comes_after_missed_slots_keeps_its_place() {
+        let missed = Run {
+            start: at(10),
+            step: Duration::from_secs(5),
+            n: 40,
+            verdict: Verdict::Unknown(UnknownReason::Inflight),
+            class: 0,
+        };
+        let (mut live, mut restored) = (roll(), roll());
+        live.observe(&observation(0, Verdict::Good, 1));
+        assert_eq!(live.miss(missed), Taken::default());
+        let late = live.observe(&observation(5, Verdict::Bad(BadReason::Timeout), 1)).accepted;
+        assert_eq!(late.iter().map(|run| run.n).sum::<u32>(), 41);
+        let mut accepted = restored.restore_observation(&observation(0, Verdict::Good, 1));
+        accepted.extend(restored.restore_gap(missed));
+        let late = observation(5, Verdict::Bad(BadReason::Timeout), 1);
+        accepted.extend(restored.restore_observation(&late));
+        accepted.extend(restored.close_gap(at(210), UnknownReason::NotRunning).accepted);
+        assert_eq!(slots(&accepted).len(), 42);
+        assert_eq!(slots(&accepted)[1], (5, Verdict::Bad(BadReason::Timeout)));
+    }
+
+    #[test]
     fn gaps_are_filled_up_to_the_next_slot() {
         let mut roll = roll();
         roll.observe(&observation(0, Verdict::Good, 1));
@@ -397,7 +448,8 @@ mod tests {
             verdict: Verdict::Unknown(UnknownReason::NotRunning),
             class: 0,
         };
-        accepted.extend(roll.restore_run(gap));
+        accepted.extend(roll.restore_gap(gap));
+        accepted.extend(roll.close_gap(at(18), UnknownReason::NotRunning).accepted);
         let due: Vec<_> = slots(&accepted).iter().map(|(due, _)| *due).collect();
         assert_eq!(due, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
     }

@@ -243,6 +243,20 @@ impl Series {
         })
     }
 
+    /// The events due in `[from, to)` as a history of their own.
+    pub fn clip(&self, from: Timestamp, to: Timestamp) -> Series {
+        let mut clipped = Series::default();
+        for segment in &self.segments {
+            let first = segment.due_before(from.micros());
+            let n = segment.due_before(to.micros()).saturating_sub(first);
+            let start = segment.start + segment.step * first as i64;
+            let step = Duration::from_micros(segment.step.unsigned_abs());
+            let n = u32::try_from(n).unwrap_or(u32::MAX);
+            clipped.push(Timestamp::from_micros(start), step, n, segment.each.tally());
+        }
+        clipped
+    }
+
     /// For how many whole seconds from `at` on every window between the given edges (distances
     /// back from `at`) keeps exactly the counts it has at `at`: as much enters each second as
     /// leaves. Zero when that cannot be told.

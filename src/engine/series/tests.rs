@@ -87,6 +87,16 @@ proptest! {
     }
 
     #[test]
+    fn a_clipped_history_holds_exactly_its_events(
+        history in histories(), from in 0_i64..2_000, length in 0_i64..2_000, tick in 0_i64..4_000,
+    ) {
+        let (series, events) = build(&history);
+        let clipped = series.clip(at(from), at(from + length));
+        let expect = naive(&events, from, (from + length).min(tick));
+        prop_assert_eq!(clipped.before(at(tick)), expect);
+    }
+
+    #[test]
     fn bad_runs_cover_exactly_the_bad_events(history in histories(), from in 0_i64..3_000) {
         let (series, events) = build(&history);
         let bad: u64 = series.bad_runs(at(from), false).map(|run| u64::from(run.n) * run.each.bad).sum();

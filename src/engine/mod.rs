@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod monitor;
 pub mod roll;
 pub mod series;
+pub mod schedule;
 pub mod state;
 pub mod status;
 

@@ -4,6 +4,8 @@
 //!
 //! `model <- spec <- engine <- {probe, ledger, notify, serve} <- daemon <- cli <- main`
 
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod model;
+pub mod probe;

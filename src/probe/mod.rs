@@ -1,0 +1,163 @@
+//! Probes: open-loop, cold by default, phase by phase, and honest about whose fault it was.
+//!
+//! Knows no SLO and keeps no history. What it keeps true: every slot of the schedule is reported
+//! exactly once; a fault of this machine is never `bad`; no probe waits for another, for the
+//! engine, or for a target beyond its timeout; nothing a target sends grows without a bound.
+
+mod dns;
+mod http;
+mod meters;
+mod net;
+mod outbox;
+mod prober;
+mod reason;
+mod tcp;
+mod tls;
+mod trace;
+mod watch;
+
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::dns::Dns;
+pub use self::meters::{Lag, Meters};
+pub use self::outbox::Report;
+pub use self::prober::{Config, Prober, StartError};
+use self::reason::Failure;
+use self::tls::Clients;
+use self::trace::{Phase, Trace};
+use self::watch::Watch;
+use crate::clock::Clock;
+use crate::model::check::{Check, Endpoint};
+use crate::model::time::format_duration;
+use crate::model::{BadReason, Observation, Phases, SeriesId, Timestamp, UnknownReason, Verdict};
+
+/// How often a probe is looked at once more after its deadline, before it is given up: what has
+/// arrived by then is read, even if this process got to it late.
+const LAST_LOOKS: u32 = 4;
+
+/// Probes once, now, outside of any schedule. The observation belongs to series 0.
+pub async fn once(check: &Check, timeout: Duration, clock: Clock) -> Observation {
+    let target = Target::new(check, timeout, &mut Clients::default());
+    let env = Env { dns: Dns::new(&[]), clock, watch: Watch::new() };
+    target.observe(SeriesId(0), clock.now(), &env).await
+}
+
+/// What all probes of one thread share.
+struct Env {
+    dns: Dns,
+    clock: Clock,
+    watch: Watch,
+}
+
+impl Env {
+    /// The address of an endpoint.
+    async fn address(&self, to: &Endpoint, trace: &mut Trace) -> Result<SocketAddr, Failure> {
+        if let Ok(literal) = to.host.parse::<IpAddr>() {
+            return Ok((literal, to.port).into());
+        }
+        trace.enter(Phase::Dns);
+        Ok((self.dns.address(&to.host).await?, to.port).into())
+    }
+}
+
+/// A check with everything prepared that need not be done anew at each start.
+struct Target {
+    kind: Kind,
+    timeout: Duration,
+}
+
+enum Kind {
+    Http(Box<http::Http>),
+    Tcp(tcp::Tcp),
+    Tls(tls::Tls),
+}
+
+impl Target {
+    fn new(check: &Check, timeout: Duration, clients: &mut Clients) -> Self {
+        let kind = match check {
+            Check::Http(check) => Kind::Http(Box::new(http::Http::new(check, clients))),
+            Check::Tcp(check) => Kind::Tcp(tcp::Tcp::new(check)),
+            Check::Tls(check) => Kind::Tls(tls::Tls::new(check, clients)),
+        };
+        Target { kind, timeout }
+    }
+
+    /// Probes now for the slot that was due at `due`. Takes at most the timeout.
+    async fn observe(&self, series: SeriesId, due: Timestamp, env: &Env) -> Observation {
+        let mut trace = Trace::start();
+        let start = trace.started();
+        let lag = env.clock.at(start).since(due);
+        let deadline = start + self.timeout;
+        let result = until(deadline, self.run(&mut trace, env)).await;
+        let result = result.unwrap_or_else(|| Err(self.too_slow(&mut trace)));
+        let stalled = env.watch.stood_still(start);
+        let certificate_not_after = trace.certificate_not_after;
+        let (latency, phases) = trace.finish(deadline);
+        let (verdict, detail) = match result {
+            Ok(()) => (Verdict::Good, None),
+            Err(failure) if failure.silent && stalled => {
+                let text = format!("this process stood still meanwhile; {}", failure.detail);
+                (Verdict::Unknown(UnknownReason::LocalFault), Some(reason::detail(&text)))
+            }
+            Err(failure) => (failure.verdict, Some(reason::detail(&failure.detail))),
+        };
+        // A time that our own pause is part of is not the target's.
+        let measured = !stalled && !matches!(verdict, Verdict::Unknown(_));
+        let latency = match verdict {
+            Verdict::Bad(BadReason::Timeout) => Some(self.timeout),
+            _ => measured.then_some(latency),
+        };
+        let phases = if measured { phases } else { Phases::default() };
+        Observation { series, due, lag, latency, phases, verdict, detail, certificate_not_after }
+    }
+
+    async fn run(&self, trace: &mut Trace, env: &Env) -> Result<(), Failure> {
+        match &self.kind {
+            Kind::Http(http) => http.run(trace, env).await,
+            Kind::Tcp(tcp) => tcp.run(trace, env).await,
+            Kind::Tls(tls) => tls.run(trace, env).await,
+        }
+    }
+
+    fn too_slow(&self, trace: &mut Trace) -> Failure {
+        if let Some(judged) = trace.judged.take() {
+            return judged;
+        }
+        let timeout = format_duration(self.timeout);
+        if trace.in_dns() {
+            return Failure::local(format!("no answer from the resolver within {timeout}"));
+        }
+        Failure::silent(BadReason::Timeout, format!("no complete answer within {timeout}"))
+    }
+}
+
+/// The output of `future`, or none if it is not ready by the deadline and a few looks later.
+async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = pin!(tokio::time::sleep_until(deadline));
+    let mut n_looks = LAST_LOOKS;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if n_looks == 0 {
+            return Poll::Ready(None);
+        }
+        n_looks -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,411 @@
+//! The prober: threads of its own that start every probe when it is due and report every slot.
+//!
+//! Shares no thread with storage, HTTP or alerting. Each thread has a share of the probes, one
+//! schedule over them and one loop that starts what is due, notices its own stalls and hands
+//! over what was found out. Stops only by [`Prober::stop`] or by being dropped.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::dns::Dns;
+use super::meters::Meters;
+use super::outbox::{Outbox, Report};
+use super::tls::Clients;
+use super::watch::{TICK, Watch};
+use super::{Env, Target, reason};
+use crate::clock::Clock;
+use crate::engine::schedule::{Due, Schedule, Ticket};
+use crate::model::check::Check;
+use crate::model::{Observation, Phases, Probe, Run, SeriesId, Timestamp, UnknownReason, Verdict};
+
+/// Commands that may wait for one thread: reloads come one at a time.
+const COMMANDS_MAX: usize = 4;
+/// Descriptors that are kept free for the ledger, the listeners and the notifier.
+const DESCRIPTORS_RESERVED: usize = 256;
+/// Fewest probes that may be in flight, however few descriptors there are.
+const IN_FLIGHT_MIN: usize = 16;
+
+/// How to probe.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many threads probe, at least 1. One carries some 10,000 plain probes a second.
+    pub threads: usize,
+    /// The place from which this process probes; part of each probe's phase.
+    pub vantage: String,
+    /// The name servers to ask; those of this machine if empty.
+    pub nameservers: Vec<SocketAddr>,
+    /// How many probes may be in flight at once over all threads; slots beyond that are unknown.
+    pub in_flight_max: usize,
+    /// How long a stop waits for probes in flight, and then for the sink.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    /// One thread, the vantage `local`, this machine's name servers, as many probes in flight as
+    /// its descriptor limit allows, and 5 s to drain.
+    fn default() -> Self {
+        Config {
+            threads: 1,
+            vantage: "local".to_owned(),
+            nameservers: Vec::new(),
+            in_flight_max: descriptors().saturating_sub(DESCRIPTORS_RESERVED).max(IN_FLIGHT_MIN),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How many descriptors this process may open; the usual 1,024 if it cannot be told.
+fn descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(1_024)
+}
+
+/// Why probing could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start a probing thread: {0}; check the process limits of this machine")]
+pub struct StartError(#[from] io::Error);
+
+/// Running probes.
+#[derive(Debug)]
+pub struct Prober {
+    threads: Vec<Thread>,
+    meters: Arc<Meters>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Thread {
+    commands: mpsc::Sender<Command>,
+    handle: JoinHandle<()>,
+}
+
+type Targets = Vec<(SeriesId, Probe, Arc<Target>)>;
+
+enum Command {
+    Replace(Targets, oneshot::Sender<()>),
+    Stop(oneshot::Sender<Timestamp>),
+}
+
+impl Prober {
+    /// Starts probing. Every slot that is due from now on is reported to `sink` exactly once, in
+    /// batches, within about 10 ms of being known. A full sink never delays a probe.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or what its loop needs.
+    pub fn start(
+        probes: Vec<(SeriesId, Probe)>,
+        clock: Clock,
+        config: Config,
+        sink: mpsc::Sender<Vec<Report>>,
+    ) -> Result<Prober, StartError> {
+        let meters = Arc::new(Meters::default());
+        let n = config.threads.max(1);
+        let mut threads = Vec::with_capacity(n);
+        for (i, share) in shares(probes, n).into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+            let meters = Arc::clone(&meters);
+            let (config, sink) = (config.clone(), sink.clone());
+            let schedule = Schedule::new(config.in_flight_max.div_ceil(n));
+            let handle =
+                std::thread::Builder::new().name(format!("probe-{i}")).spawn(move || {
+                    let env = {
+                        let _inside = runtime.enter();
+                        Env { dns: Dns::new(&config.nameservers), clock, watch: Watch::new() }
+                    };
+                    let desk = Arc::new(Desk { env, meters, results: Mutex::default() });
+                    let targets = BTreeMap::new();
+                    let mut worker = Worker { desk, schedule, targets, config, sink };
+                    worker.replace(share, clock.now());
+                    worker.work(runtime, inbox);
+                })?;
+            threads.push(Thread { commands, handle });
+        }
+        Ok(Prober { threads, meters, clock })
+    }
+
+    /// Probes exactly these from now on. Probes that were there before and did not change keep
+    /// their phase, their connection and what is in flight. Returns once that is so.
+    pub async fn replace(&self, probes: Vec<(SeriesId, Probe)>) {
+        let mut done = Vec::new();
+        for (thread, share) in self.threads.iter().zip(shares(probes, self.threads.len())) {
+            let (sender, receiver) = oneshot::channel();
+            // A thread that has ended does not answer either, and has nothing to replace.
+            if thread.commands.send(Command::Replace(share, sender)).await.is_ok() {
+                done.push(receiver);
+            }
+        }
+        for receiver in done {
+            let _ = receiver.await;
+        }
+    }
+
+    /// Starts nothing more, waits for what is in flight and for the sink, each for at most
+    /// [`Config::drain`], and ends the threads. The sink must be read meanwhile. Every slot due
+    /// until the returned moment has been reported; those that could not finish are
+    /// `not-running`.
+    pub async fn stop(self) -> Timestamp {
+        let mut ends = Vec::new();
+        for thread in &self.threads {
+            let (sender, receiver) = oneshot::channel();
+            if thread.commands.send(Command::Stop(sender)).await.is_ok() {
+                ends.push(receiver);
+            }
+        }
+        let mut until = self.clock.now();
+        for end in ends {
+            until = until.min(end.await.unwrap_or(until));
+        }
+        for thread in self.threads {
+            // The answer was its last act, so this does not wait.
+            let _ = thread.handle.join();
+        }
+        until
+    }
+
+    /// What the prober sees of itself.
+    pub fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.meters)
+    }
+}
+
+/// Deals the probes out to `n` threads, a series always to the same one, and prepares them.
+fn shares(probes: Vec<(SeriesId, Probe)>, n: usize) -> Vec<Targets> {
+    let mut clients = Clients::default();
+    let mut shares: Vec<Targets> = (0..n).map(|_| Vec::new()).collect();
+    for (series, probe) in probes {
+        let target = Arc::new(Target::new(&probe.check, probe.timeout, &mut clients));
+        shares[series.0 as usize % n].push((series, probe, target));
+    }
+    shares
+}
+
+/// What the loop of a thread and its probes share.
+struct Desk {
+    env: Env,
+    meters: Arc<Meters>,
+    results: Mutex<Results>,
+}
+
+#[derive(Default)]
+struct Results {
+    outbox: Outbox,
+    finished: Vec<Ticket>,
+}
+
+impl Desk {
+    fn results(&self) -> MutexGuard<'_, Results> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A started slot. Reports even if its probe is dropped half-way.
+struct Slot {
+    desk: Arc<Desk>,
+    ticket: Ticket,
+    observation: Option<Observation>,
+}
+
+impl Slot {
+    /// Reports this observation.
+    fn fill(mut self, observation: Observation) {
+        self.observation = Some(observation);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Ticket { series, due, step, .. } = self.ticket;
+        let observation = self.observation.take().unwrap_or_else(|| {
+            self.desk.meters.miss(UnknownReason::NotRunning, 1);
+            Observation {
+                series,
+                due,
+                lag: Duration::ZERO,
+                latency: None,
+                phases: Phases::default(),
+                verdict: Verdict::Unknown(UnknownReason::NotRunning),
+                detail: Some(reason::detail("given up before it was done")),
+                certificate_not_after: None,
+            }
+        });
+        let mut results = self.desk.results();
+        results.outbox.observed(observation, step, &self.desk.meters);
+        results.finished.push(self.ticket);
+    }
+}
+
+struct Worker {
+    desk: Arc<Desk>,
+    schedule: Schedule,
+    targets: BTreeMap<SeriesId, (Probe, Arc<Target>)>,
+    config: Config,
+    sink: mpsc::Sender<Vec<Report>>,
+}
+
+impl Worker {
+    /// The whole life of a probing thread.
+    fn work(mut self, runtime: Runtime, mut inbox: mpsc::Receiver<Command>) {
+        let stop = runtime.block_on(self.probe(&mut inbox));
+        let until = self.desk.env.clock.now();
+        runtime.block_on(async {
+            self.start_due(until);
+            self.drain().await;
+        });
+        // What is still in flight is dropped with its runtime, and reports that.
+        drop(runtime);
+        self.settle();
+        self.deliver();
+        self.desk.meters.probes.fetch_sub(self.targets.len() as u64, Relaxed);
+        if let Some(stop) = stop {
+            // The prober may have been dropped meanwhile.
+            let _ = stop.send(until);
+        }
+    }
+
+    /// Probes until told to stop, or until the prober is gone.
+    async fn probe(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Command>,
+    ) -> Option<oneshot::Sender<Timestamp>> {
+        loop {
+            self.tick();
+            let clock = self.desk.env.clock;
+            let tick = Instant::now() + TICK;
+            let wake = self.schedule.next_due().map_or(tick, |due| clock.instant(due).min(tick));
+            tokio::select! {
+                biased;
+                command = inbox.recv() => match command {
+                    None => return None,
+                    Some(Command::Stop(stop)) => return Some(stop),
+                    Some(Command::Replace(targets, done)) => {
+                        let now = clock.now();
+                        self.start_due(now);
+                        self.replace(targets, now);
+                        // The caller may have stopped waiting.
+                        let _ = done.send(());
+                    }
+                },
+                () = tokio::time::sleep_until(wake) => {
+                    self.desk.meters.loop_lag.record(wake.elapsed());
+                }
+            }
+        }
+    }
+
+    /// One turn of the loop: notice stalls, settle what is done, start what is due.
+    fn tick(&mut self) {
+        if self.desk.env.watch.stamp(Instant::now()).is_some() {
+            self.desk.meters.stalls.fetch_add(1, Relaxed);
+        }
+        self.settle();
+        self.start_due(self.desk.env.clock.now());
+    }
+
+    /// Takes back the tickets of what is done and hands over what was found out.
+    fn settle(&mut self) {
+        let mut results = self.desk.results();
+        let n = results.finished.len() as u64;
+        results.finished.drain(..).for_each(|ticket| self.schedule.finish(ticket));
+        results.outbox.flush(&self.sink, &self.desk.meters);
+        self.desk.meters.in_flight.fetch_sub(n, Relaxed);
+    }
+
+    fn start_due(&mut self, now: Timestamp) {
+        while let Some(due) = self.schedule.pop_due(now) {
+            match due {
+                Due::Start(ticket) => self.start(ticket),
+                Due::Missed(series, run) => self.miss(series, run),
+            }
+        }
+    }
+
+    fn start(&self, ticket: Ticket) {
+        self.desk.meters.in_flight.fetch_add(1, Relaxed);
+        let slot = Slot { desk: Arc::clone(&self.desk), ticket, observation: None };
+        let Some((_, target)) = self.targets.get(&ticket.series) else { return };
+        let target = Arc::clone(target);
+        tokio::spawn(async move {
+            let desk = Arc::clone(&slot.desk);
+            let observation = target.observe(ticket.series, ticket.due, &desk.env).await;
+            desk.meters.start_lag.record(observation.lag);
+            slot.fill(observation);
+        });
+    }
+
+    fn miss(&self, series: SeriesId, run: Run) {
+        if let Verdict::Unknown(reason) = run.verdict {
+            self.desk.meters.miss(reason, run.n);
+        }
+        self.desk.results().outbox.missed(series, run);
+    }
+
+    /// Makes these the targets. What was due by `now` must have been started.
+    fn replace(&mut self, targets: Targets, now: Timestamp) {
+        let mut old = std::mem::take(&mut self.targets);
+        let n_old = old.len() as u64;
+        for (series, probe, target) in targets {
+            let kept = old.remove(&series).filter(|(known, _)| *known == probe);
+            let kept = kept.filter(|_| !reads_files(&probe.check));
+            self.targets.insert(series, kept.unwrap_or((probe, target)));
+        }
+        let probes = self.targets.iter().map(|(series, (probe, _))| (*series, probe));
+        self.schedule.replace(probes, &self.config.vantage, now);
+        self.desk.meters.probes.fetch_add(self.targets.len() as u64, Relaxed);
+        self.desk.meters.probes.fetch_sub(n_old, Relaxed);
+    }
+
+    /// Waits until nothing is in flight any more, but not for ever.
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + self.config.drain;
+        loop {
+            if self.desk.env.watch.stamp(Instant::now()).is_some() {
+                self.desk.meters.stalls.fetch_add(1, Relaxed);
+            }
+            self.settle();
+            if self.schedule.n_in_flight() == 0 || Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Waits until the sink has taken everything, but not for ever; counts what it did not take.
+    fn deliver(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(self.wait_for_sink());
+        }
+        let lost = self.desk.results().outbox.discard();
+        self.desk.meters.undelivered.fetch_add(lost, Relaxed);
+    }
+
+    async fn wait_for_sink(&mut self) {
+        let deadline = Instant::now() + self.config.drain;
+        while !self.desk.results().outbox.is_empty() && Instant::now() < deadline {
+            // Room or the end of the sink; both are dealt with by settling.
+            let _ = tokio::time::timeout(TICK, self.sink.reserve()).await.map(drop);
+            self.settle();
+        }
+    }
+}
+
+/// Whether a check depends on files that may have changed although the spec has not.
+fn reads_files(check: &Check) -> bool {
+    match check {
+        Check::Http(check) => check.tls.ca_file.is_some(),
+        Check::Tls(check) => check.tls.ca_file.is_some(),
+        Check::Tcp(_) => false,
+    }
+}

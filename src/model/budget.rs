@@ -97,6 +97,12 @@ impl Budget {
         decimal::ratio(self.left_ppb(), self.allowed_ppb())
     }
 
+    /// Left over total as an exact fraction; negative once overspent; none without events.
+    pub fn left(&self) -> Option<(i128, u128)> {
+        let allowed = self.allowed_ppb();
+        (allowed > 0).then(|| (self.left_ppb(), allowed))
+    }
+
     /// Left over total for exposition; never above the exact value's neighbourhood and never
     /// exactly 1 once anything is spent.
     pub fn left_ratio_f64(&self) -> Option<f64> {

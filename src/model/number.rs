@@ -46,6 +46,33 @@ pub fn percent_of(numerator: i128, denominator: u128) -> String {
     }
 }
 
+/// A burn rate such as `22x` or `1.5x`, cut toward worse (up): one digit after the point below
+/// ten, none above. [`NO_DATA`] for a denominator of zero.
+pub fn burn((numerator, denominator): (u128, u128)) -> String {
+    if denominator == 0 {
+        return NO_DATA.to_owned();
+    }
+    let tenths = numerator.saturating_mul(10).div_ceil(denominator);
+    match tenths {
+        0..100 if !tenths.is_multiple_of(10) => format!("{}.{}x", tenths / 10, tenths % 10),
+        0..100 => format!("{}x", tenths / 10),
+        _ => format!("{}x", numerator.div_ceil(denominator)),
+    }
+}
+
+/// A count with narrow no-break spaces between its thousands: `2 592 000`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A length of time for people, cut to two units: `25.92 s`, `26 min 47 s`, `8 d 1 h`, `120 ms`.
 pub fn duration(duration: Duration) -> String {
     let ms = duration.as_millis();
@@ -105,6 +132,28 @@ mod tests {
         check(0, "0 ms");
         check(86_400_000 * 8 + 3_600_000, "8 d 1 h");
         assert_eq!(seconds(-62.4), "-1 min 2 s");
+    }
+
+    #[test]
+    fn burn_rates_are_cut_up_and_get_coarser_as_they_grow() {
+        let check = |n, d, expect: &str| assert_eq!(burn((n, d)), expect, "{n}/{d}");
+        check(0, 7, "0x");
+        check(1, 1_000, "0.1x");
+        check(144, 10, "15x");
+        check(14, 10, "1.4x");
+        check(1_000_001, 1_000_000, "1.1x");
+        check(999, 100, "10x");
+        check(22, 1, "22x");
+        check(1, 0, NO_DATA);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let check = |n, expect: &str| assert_eq!(count(n).replace('\u{202f}', "_"), expect);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1_000");
+        check(2_592_000, "2_592_000");
     }
 
     proptest! {

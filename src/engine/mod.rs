@@ -10,6 +10,7 @@ pub mod counters;
 pub mod evaluate;
 pub mod forecast;
 pub mod monitor;
+pub mod render;
 pub mod roll;
 pub mod series;
 pub mod schedule;

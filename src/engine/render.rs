@@ -1,0 +1,121 @@
+//! One status as JSON, the same for the HTTP API, `nines backtest` and `nines slo`.
+//!
+//! Ratios are decimal text, cut toward worse; a key without a value is `null`. Pure.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::Tally;
+use crate::model::decimal;
+use crate::model::time::format_duration;
+
+use super::status::{Exhaustion, SloStatus};
+
+/// Everything that is known: counts, budget, burn rates, forecast and evidence.
+pub fn status_json(status: &SloStatus) -> Value {
+    let tally = status.tally;
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
+    put("at", status.at.to_string().into());
+    put("good", tally.good.into());
+    put("bad", tally.bad.into());
+    put("unknown", tally.unknown.into());
+    put("excluded", tally.excluded.into());
+    put("scheduled", tally.scheduled().into());
+    put("sli", status.budget.counted.sli().into());
+    put("coverage", status.coverage.ratio().into());
+    put("budget", budget_json(status));
+    put("accounting", status.accounting.words().into());
+    put("evidence", status.evidence.words().into());
+    put("supported", status.supported_ppb.and_then(ppb_text).into());
+    put("burn", burns_json(status));
+    put("exhaustion", exhaustion_json(status.exhaustion));
+    put("totals", tally_json(status.totals));
+    Value::Object(map)
+}
+
+/// The budget of a status: how much there was, is spent and is left.
+pub fn budget_json(status: &SloStatus) -> Value {
+    let budget = &status.budget;
+    json!({
+        "total_events": budget.total_events(),
+        "spent_events": budget.counted.bad,
+        "spent_ratio": budget.spent_ratio(),
+        "left_ratio": budget.left_ratio(),
+        "left_seconds": budget.left_seconds(),
+    })
+}
+
+fn tally_json(tally: Tally) -> Value {
+    json!({
+        "good": tally.good,
+        "bad": tally.bad,
+        "unknown": tally.unknown,
+        "excluded": tally.excluded,
+    })
+}
+
+fn burns_json(status: &SloStatus) -> Value {
+    let burns = status.burns.iter().map(|burn| {
+        // Cut up: a burn rate that is printed too low is not "toward worse".
+        let rate = status.burn(burn).and_then(|(numerator, denominator)| {
+            let (numerator, denominator) = (i128::try_from(numerator).ok()?, denominator);
+            decimal::ratio(-numerator, denominator).map(|text| text.replacen('-', "", 1))
+        });
+        json!({ "window": format_duration(burn.window), "rate": rate })
+    });
+    burns.collect()
+}
+
+/// `"never"`, `"unknown"`, or the seconds left as decimal text.
+fn exhaustion_json(exhaustion: Exhaustion) -> Value {
+    match exhaustion {
+        Exhaustion::Unknown => "unknown".into(),
+        Exhaustion::Never => "never".into(),
+        Exhaustion::In(left) => {
+            let micros = i128::try_from(left.as_micros()).unwrap_or(i128::MAX);
+            decimal::ratio(micros, 1_000_000).into()
+        }
+    }
+}
+
+fn ppb_text(ppb: u32) -> Option<String> {
+    decimal::ratio(ppb.into(), 1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::status::{Accounting, Burn, Coverage};
+    use crate::model::Timestamp;
+    use crate::model::budget::{Budget, Counted};
+    use crate::model::evidence::Evidence;
+
+    #[test]
+    fn a_status_is_rendered_as_the_contract_shows_it() {
+        let counted = Counted { good: 2_591_400, bad: 600 };
+        let status = SloStatus {
+            at: Timestamp::from_secs(1_769_904_000),
+            tally: Tally { good: 2_591_400, bad: 600, unknown: 0, excluded: 0 },
+            totals: Tally { good: 3_000_000, bad: 700, unknown: 1, excluded: 2 },
+            budget: Budget {
+                counted,
+                objective: "99.9%".parse().expect("valid"),
+                window: Duration::from_secs(30 * 86_400),
+            },
+            coverage: Coverage { numerator: 1, denominator: 1 },
+            burns: vec![
+                Burn { window: Duration::from_secs(300), counted: Counted { good: 2, bad: 1 } },
+                Burn { window: Duration::from_secs(3_600), counted: Counted::default() },
+            ],
+            exhaustion: Exhaustion::In(Duration::from_millis(11_400_500)),
+            accounting: Accounting::WithinBudget,
+            evidence: Evidence::NotYetProven,
+            supported_ppb: Some(998_000_000),
+            assumed_outage: Duration::from_secs(300),
+            pairs: Vec::new(),
+        };
+        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"scheduled":2592000,"sli":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
+    }
+}

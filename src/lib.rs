@@ -9,3 +9,4 @@ pub mod clock;
 pub mod engine;
 pub mod model;
 pub mod probe;
+pub mod serve;

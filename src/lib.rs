@@ -9,4 +9,5 @@ pub mod clock;
 pub mod engine;
 pub mod model;
 pub mod probe;
+pub mod notify;
 pub mod serve;

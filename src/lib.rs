@@ -6,8 +6,10 @@
 
 pub mod cli;
 pub mod clock;
+pub mod daemon;
 pub mod engine;
 pub mod model;
 pub mod probe;
 pub mod notify;
 pub mod serve;
+pub mod spec;

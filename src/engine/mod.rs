@@ -8,6 +8,7 @@ pub mod alert;
 pub mod backtest;
 pub mod counters;
 pub mod evaluate;
+pub mod feasibility;
 pub mod forecast;
 pub mod monitor;
 pub mod render;

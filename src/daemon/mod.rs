@@ -1,0 +1,3 @@
+//! The running process and its files.
+
+pub mod files;

@@ -1,0 +1,380 @@
+//! The operator's config file: YAML text to the settings it names, or every problem in it.
+//!
+//! Reports the way specs do. Holds only what was written: flags go before it and defaults come
+//! after it. Does no I/O; paths in the file are relative to the file's directory.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::mirror::{Field, Given, Value, mirror, read_mapping};
+use super::problem::{At, Problem, Problems, Source, lines};
+use super::raw::{FilePath, Url, has_user_info};
+use super::resolve::{is_label_name, within};
+use super::schema::{Table, table};
+use super::tree::{self, Node};
+use super::value::{Int, List, OneOrMany, parsed_text, words};
+use super::{SourceFile, text};
+use crate::model::settings::{Alerting, Settings};
+use crate::model::{Name, ParseError};
+
+/// What the operator's config file names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Spec files and directories.
+    pub specs: Option<Vec<PathBuf>>,
+    /// The ledger's directory.
+    pub storage_path: Option<PathBuf>,
+    /// How long history is kept.
+    pub retention: Option<Duration>,
+    /// Where HTTP is served.
+    pub listen: Option<SocketAddr>,
+    /// The address by which people reach that, without a trailing slash.
+    pub external_url: Option<String>,
+    /// Who pages.
+    pub alerting: Option<Alerting>,
+    /// The base URLs of every Alertmanager, without a trailing slash.
+    pub alertmanagers: Option<Vec<String>>,
+    /// How often a firing alert is sent again.
+    pub resend_delay: Option<Duration>,
+    /// The name of the place from which this process probes.
+    pub vantage: Option<String>,
+    /// Metadata labels that reach the metrics.
+    pub metric_labels: Option<Vec<String>>,
+    /// Most probes.
+    pub limit_probes: Option<usize>,
+    /// Most SLOs.
+    pub limit_slos: Option<usize>,
+    /// Most probe starts a second.
+    pub limit_starts_per_second: Option<u32>,
+    /// Whether files named in specs may lie outside the specs' directory.
+    pub allow_files_outside: Option<bool>,
+}
+
+impl Config {
+    /// Puts what the file names in place of what the settings hold. A listening address without
+    /// an external URL of its own makes one.
+    pub fn apply(&self, settings: &mut Settings) {
+        fn put<T: Clone>(target: &mut T, given: &Option<T>) {
+            if let Some(given) = given {
+                target.clone_from(given);
+            }
+        }
+        put(&mut settings.specs, &self.specs);
+        put(&mut settings.storage_path, &self.storage_path);
+        put(&mut settings.retention, &self.retention);
+        if let Some(listen) = self.listen {
+            settings.listen = listen;
+            settings.external_url = format!("http://{listen}");
+        }
+        put(&mut settings.external_url, &self.external_url);
+        put(&mut settings.alerting, &self.alerting);
+        put(&mut settings.alertmanagers, &self.alertmanagers);
+        put(&mut settings.resend_delay, &self.resend_delay);
+        put(&mut settings.vantage, &self.vantage);
+        put(&mut settings.metric_labels, &self.metric_labels);
+        put(&mut settings.limits.probes, &self.limit_probes);
+        put(&mut settings.limits.slos, &self.limit_slos);
+        put(&mut settings.limits.starts_per_second, &self.limit_starts_per_second);
+    }
+}
+
+/// Reads the operator's config file.
+///
+/// # Errors
+/// Every problem in it.
+pub fn load(file: &SourceFile) -> Result<Config, Vec<Problem>> {
+    let text = text(&file.content);
+    let shown = text.as_ref().map(|text| lines(text)).unwrap_or_default();
+    let mut problems = Problems::new(vec![Source { path: file.path.clone(), lines: shown }]);
+    let documents = match &text {
+        Ok(text) => tree::read(0, text, &mut problems),
+        Err(unreadable) => {
+            unreadable.report(0, &mut problems);
+            Vec::new()
+        }
+    };
+    if let Some(second) = documents.get(1) {
+        let at = At::bare(second.place);
+        problems.error(&at, "a second document").expected("one document in a config file");
+    }
+    let config = match documents.first() {
+        Some(node) => read_mapping::<ConfigFile>(node, &At::bare(node.place), &mut problems)
+            .map(|raw| raw.config(&file.path, &mut problems)),
+        None => Some(Config::default()),
+    };
+    match config {
+        Some(config) if !problems.has_errors() => Ok(config),
+        _ => Err(problems.finish()),
+    }
+}
+
+/// Reads `host:port`, `:port` for every address, and `localhost:port`.
+///
+/// # Errors
+/// Anything else; names are not looked up.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, ParseError> {
+    let full = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None if text.starts_with(':') => format!("0.0.0.0{text}"),
+        None => text.to_owned(),
+    };
+    full.parse().map_err(|_| ParseError::new(text, "an address such as 127.0.0.1:10099 or :10099"))
+}
+
+/// Reads an `http://` or `https://` base URL, and cuts trailing slashes off.
+///
+/// # Errors
+/// Anything else, user info, and URLs with a query.
+pub fn parse_base_url(text: &str) -> Result<String, ParseError> {
+    const EXPECTED: &str = "a URL such as http://alertmanager.example:9093, without user and query";
+    if has_user_info(text) {
+        // The error must not repeat a password.
+        return Err(ParseError::new("a URL with user info", EXPECTED));
+    }
+    let url = Url::parse(text)?;
+    match url.query() {
+        None => Ok(text.trim_end_matches('/').to_owned()),
+        Some(_) => Err(ParseError::new(text, EXPECTED)),
+    }
+}
+
+mirror! {
+    /// The operator's config file. Every key has a flag or a default.
+    struct ConfigFile {
+        /// Spec files and directories.
+        optional "specs" => specs: OneOrMany<FilePath, 64>;
+        /// Where history is kept.
+        optional "storage" => storage: Storage;
+        /// The HTTP server.
+        optional "web" => web: Web;
+        /// Who pages.
+        optional "alerting" => alerting: AlertingConfig;
+        /// The place from which this process probes.
+        optional "vantage" => vantage: Vantage;
+        /// Metadata labels of services that reach the metrics, beside `team`.
+        optional "labels" => labels: List<LabelName, 0, 32>;
+        /// Bounds on what specs may ask for.
+        optional "limits" => limits: LimitsConfig;
+        /// Whether files named in specs may lie outside the specs' directory.
+        optional "allowFilesOutsideSpecs" => allow_files_outside: bool = "false";
+    }
+    later &["egress", "prometheus", "reference"];
+}
+
+mirror! {
+    /// Where history is kept.
+    struct Storage {
+        /// The ledger's directory.
+        optional "path" => path: FilePath;
+        /// How long history is kept, at least 1d. Default: 400d.
+        optional "retention" => retention: Duration;
+    }
+}
+
+mirror! {
+    /// The HTTP server.
+    struct Web {
+        /// Where to listen. Default: `127.0.0.1:10099`.
+        optional "listen" => listen: Listen;
+        /// The address by which people reach it. Default: `http://` and where it listens.
+        optional "externalUrl" => external_url: BaseUrl;
+    }
+    later &["configFile"];
+}
+
+mirror! {
+    /// Who pages.
+    struct AlertingConfig {
+        /// `direct`: this process, to every Alertmanager; `rules`: Prometheus, by generated
+        /// rules; `off`: nobody. Default: `direct`.
+        optional "mode" => mode: Alerting;
+        /// The base URLs of every Alertmanager.
+        optional "alertmanagers" => alertmanagers: List<BaseUrl, 0, 16>;
+        /// How often a firing alert is sent again, 1s to 1h. Default: 1m.
+        optional "resendDelay" => resend_delay: Duration;
+    }
+}
+
+mirror! {
+    /// The place from which this process probes.
+    struct Vantage {
+        /// Its name. Default: `local`.
+        optional "name" => name: Name;
+    }
+}
+
+mirror! {
+    /// Bounds on what specs may ask for.
+    struct LimitsConfig {
+        /// Most probes. Default: 100000.
+        optional "probes" => probes: Int<1, 1_000_000>;
+        /// Most SLOs. Default: 100000.
+        optional "slos" => slos: Int<1, 1_000_000>;
+        /// Most probe starts a second over all probes. Default: 20000.
+        optional "startsPerSecond" => starts_per_second: Int<1, 1_000_000>;
+    }
+}
+
+words!(Alerting {
+    "direct" => Alerting::Direct, "rules" => Alerting::Rules, "off" => Alerting::Off,
+});
+
+/// An address to listen on.
+#[derive(Clone, Debug)]
+pub(super) struct Listen(SocketAddr);
+
+impl Value for Listen {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "an address such as 127.0.0.1:10099";
+        parsed_text(node, at, expected, problems, |text| parse_listen(text).map(Listen))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^([0-9.]+|localhost|\\[[0-9a-fA-F:.]+\\])?:[0-9]{1,5}$"})
+    }
+
+    fn kind() -> String {
+        "`host:port`".to_owned()
+    }
+}
+
+/// The address of a server, without a path of its own.
+#[derive(Clone, Debug)]
+pub(super) struct BaseUrl(String);
+
+impl Value for BaseUrl {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a URL such as http://alertmanager.example:9093";
+        let user = matches!(&node.data, tree::Data::Scalar { text, .. } if has_user_info(text));
+        if user {
+            let problem = problems.secret(at, "a URL with a user name or password in it");
+            problem.expected("a URL without user info");
+            return None;
+        }
+        parsed_text(node, at, expected, problems, |text| parse_base_url(text).map(BaseUrl))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^https?://[^@#?]+$"})
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+}
+
+/// Labels that the metrics carry already, and those that Prometheus and alerts give a meaning.
+const TAKEN: [&str; 17] = [
+    "alertname",
+    "alertmanager",
+    "gate",
+    "instance",
+    "job",
+    "le",
+    "phase",
+    "probe",
+    "quantile",
+    "reason",
+    "service",
+    "severity",
+    "slo",
+    "slo_service",
+    "type",
+    "vantage",
+    "window",
+];
+
+/// The name of a metadata label that may reach the metrics.
+#[derive(Clone, Debug)]
+pub(super) struct LabelName(String);
+
+impl Value for LabelName {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a label name: letters, digits and `_`, not starting with a digit or `__`";
+        parsed_text(node, at, expected, problems, |text| match text {
+            _ if !is_label_name(text) => Err(ParseError::new(text, expected)),
+            _ if TAKEN.contains(&text) => {
+                Err(ParseError::new(text, "a label that the metrics do not use already"))
+            }
+            _ => Ok(LabelName(text.to_owned())),
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"})
+    }
+
+    fn kind() -> String {
+        "label name".to_owned()
+    }
+}
+
+impl ConfigFile {
+    fn config(&self, file: &Path, problems: &mut Problems) -> Config {
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let path = |path: &FilePath| directory.join(&path.0);
+        let values = |items: &[Given<FilePath>]| items.iter().map(|p| path(&p.value)).collect();
+        let (storage, web) = (self.storage.value(), self.web.value());
+        let (alerting, limits) = (self.alerting.value(), self.limits.value());
+        let retention = storage.and_then(|storage| storage.retention.given());
+        let resend = alerting.and_then(|alerting| alerting.resend_delay.given());
+        let day = Duration::from_secs(86_400);
+        let urls = |list: &[Given<BaseUrl>]| list.iter().map(|url| url.value.0.clone()).collect();
+        let limit = |field: &Field<Int<1, 1_000_000>>| field.value().map(|n| n.0 as usize);
+        let starts = limits.and_then(|limits| limits.starts_per_second.value());
+        Config {
+            specs: self.specs.value().map(|specs| values(&specs.items)),
+            storage_path: storage.and_then(|storage| storage.path.value()).map(path),
+            retention: bounded(retention, day, 3_660 * day, problems),
+            listen: web.and_then(|web| web.listen.value()).map(|listen| listen.0),
+            external_url: web.and_then(|web| web.external_url.value()).map(|url| url.0.clone()),
+            alerting: alerting.and_then(|alerting| alerting.mode.value()).copied(),
+            alertmanagers: alerting
+                .and_then(|alerting| alerting.alertmanagers.value())
+                .map(|list| urls(&list.items)),
+            resend_delay: bounded(resend, Duration::from_secs(1), day / 24, problems),
+            vantage: self.vantage.value().and_then(|v| v.name.value()).map(Name::to_string),
+            metric_labels: self
+                .labels
+                .value()
+                .map(|list| list.items.iter().map(|label| label.value.0.clone()).collect()),
+            limit_probes: limits.and_then(|limits| limit(&limits.probes)),
+            limit_slos: limits.and_then(|limits| limit(&limits.slos)),
+            limit_starts_per_second: starts.and_then(|n| u32::try_from(n.0).ok()),
+            allow_files_outside: self.allow_files_outside.value().copied(),
+        }
+    }
+}
+
+fn bounded(
+    given: Option<&Given<Duration>>,
+    least: Duration,
+    most: Duration,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    given.and_then(|given| within(given, (least, most), problems))
+}
+
+/// The tables of the reference page.
+pub(super) fn tables() -> Vec<Table> {
+    vec![
+        table::<ConfigFile>(),
+        table::<Storage>(),
+        table::<Web>(),
+        table::<AlertingConfig>(),
+        table::<Vantage>(),
+        table::<LimitsConfig>(),
+    ]
+}
+
+/// The schema of the file.
+pub(super) fn schema(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<ConfigFile>()
+}
+
+#[cfg(test)]
+mod tests;

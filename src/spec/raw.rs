@@ -1,0 +1,700 @@
+//! The spec files as they are written: every kind, every key, every default, once.
+//!
+//! Holds what was written and nothing else: references are names, and what must hold between
+//! keys of different mappings is checked where the catalog is put together.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::mirror::{Rule, Value, mirror};
+use super::problem::{At, Problems};
+use super::tree::{Data, Node};
+use super::value::{
+    Int, List, Map, Maybe, OneOrMany, Text, parsed, parsed_text, scalar, words, wrong,
+};
+use crate::model::ParseError;
+use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
+use crate::model::check::{Connection, Endpoint, HttpVersion};
+use crate::model::time::parse_duration;
+use crate::model::{Name, Objective, Severity, Share, ShortThreshold};
+
+/// A short text on one line.
+pub(super) type Line = Text<256>;
+/// A longer text.
+pub(super) type Prose = Text<4_096>;
+/// Labels and links.
+pub(super) type Texts = Map<Text<2_048>, 64>;
+
+mirror! {
+    /// Something the platform offers, how it is probed, and what it promises.
+    struct Service {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: ServiceKind;
+        /// What it is called and who owns it.
+        required "metadata" => metadata: Metadata;
+        /// What it is.
+        required "spec" => spec: ServiceSpec;
+    }
+}
+
+mirror! {
+    /// What people do when a service breaks, and how fast.
+    struct SupportTier {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: SupportTierKind;
+        /// What it is called.
+        required "metadata" => metadata: NameOnly;
+        /// What it is.
+        required "spec" => spec: SupportTierSpec;
+    }
+}
+
+mirror! {
+    /// When a burning budget pages or files a ticket.
+    struct AlertPolicy {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: AlertPolicyKind;
+        /// What it is called. `workbook` is built in.
+        required "metadata" => metadata: NameOnly;
+        /// What it is.
+        required "spec" => spec: AlertPolicySpec;
+    }
+}
+
+/// Kinds that this version reads.
+pub(super) const KINDS: [&str; 3] = ["Service", "SupportTier", "AlertPolicy"];
+/// Kinds of the language that it does not read.
+pub(super) const LATER_KINDS: [&str; 4] = ["Application", "Agreement", "Maintenance", "Correction"];
+/// Versions of the language.
+pub(super) const API_VERSION: &str = "nines/v1";
+/// The other language that is not read by this version.
+pub(super) const OPENSLO: &str = "openslo/v1";
+
+/// A word that can only be one.
+macro_rules! only {
+    ($($name:ident = $word:literal;)+) => {$(
+        #[doc = concat!("The word `", $word, "`.")]
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name;
+        words!($name { $word => $name });
+    )+};
+}
+
+only! {
+    ApiVersion = "nines/v1";
+    ServiceKind = "Service";
+    SupportTierKind = "SupportTier";
+    AlertPolicyKind = "AlertPolicy";
+}
+
+mirror! {
+    /// What a Service is called and who owns it.
+    struct Metadata {
+        /// Its name: lowercase letters, digits and hyphens, at most 63. Unique per kind.
+        required "name" => name: Name;
+        /// Its name for people.
+        optional "displayName" => display_name: Line;
+        /// Labels; `team` is the owner that is shown everywhere. Names as Prometheus has them,
+        /// values of at most 256 bytes. Other labels reach the metrics only if the operator's
+        /// config lists them.
+        optional "labels" => labels: Map<Text<256>, 32>;
+    }
+}
+
+mirror! {
+    /// What a SupportTier or an AlertPolicy is called.
+    struct NameOnly {
+        /// Its name: lowercase letters, digits and hyphens, at most 63. Unique per kind.
+        required "name" => name: Name;
+    }
+}
+
+mirror! {
+    /// How a service is probed and what it promises.
+    struct ServiceSpec {
+        /// What it is.
+        optional "description" => description: Prose;
+        /// Where to read more: `runbook`, `chat`, `dashboard` and so on.
+        optional "links" => links: Texts;
+        /// The SupportTier it is run under.
+        optional "support" => support: Name;
+        /// The services it needs itself.
+        optional "dependsOn" => depends_on: List<Dependency, 1, 256>;
+        /// How it is probed.
+        optional "probes" => probes: List<Probe, 1, 256>;
+        /// What it promises.
+        optional "slos" => slos: List<Slo, 1, 256>;
+    }
+}
+
+mirror! {
+    /// A service that is needed, or some of several.
+    struct Dependency {
+        /// The service that is needed.
+        optional "service" => service: Name;
+        /// How many of `of` must work, 1 to as many as there are.
+        optional "need" => need: Int<1, 64>;
+        /// The alternatives.
+        optional "of" => of: List<Alternative, 1, 64>;
+        /// What losing it does: `hard` fails the dependent, `soft` leaves it with less.
+        optional "impact" => impact: Impact = "hard";
+        /// Share of the failures that take all alternatives at once. Without it 10% is taken,
+        /// with a warning.
+        optional "commonCause" => common_cause: Share;
+    }
+    rules &[Rule::ExactlyOne(&["service", "of"])];
+}
+
+mirror! {
+    /// One of several services that can stand in for each other.
+    struct Alternative {
+        /// The service.
+        required "service" => service: Name;
+    }
+}
+
+mirror! {
+    /// A check that is repeated on a fixed grid.
+    struct Probe {
+        /// Its name, unique within the service; its id is `service/name`.
+        required "name" => name: Name;
+        /// An HTTP or HTTPS request.
+        optional "http" => http: Http;
+        /// A TCP connection.
+        optional "tcp" => tcp: Tcp;
+        /// A TLS handshake.
+        optional "tls" => tls: Tls;
+        /// From one start to the next, 10ms to 1d.
+        optional "interval" => interval: Duration = "10s";
+        /// How long one may take, above 0 and at most the interval. Default: the interval, at
+        /// most 5s.
+        optional "timeout" => timeout: Duration;
+    }
+    later &[
+        "amqp", "dns", "exec", "ftp", "grpc", "icmp", "imap", "kafka", "ldap", "mongodb", "mqtt",
+        "mysql", "nats", "ntp", "ping", "postgres", "redis", "script", "smtp", "ssh", "starttls",
+        "udp", "unix", "websocket",
+    ];
+    rules &[Rule::ExactlyOne(&["http", "tcp", "tls"])];
+}
+
+mirror! {
+    /// An HTTP or HTTPS request and the answer it must get. Redirects are not followed.
+    struct Http {
+        /// Where to, `http://` or `https://`, without user info and fragment.
+        required "url" => url: Url;
+        /// The method.
+        optional "method" => method: Method = "GET";
+        /// Headers to send. Secrets do not belong here, see `headersFromFile`.
+        optional "headers" => headers: Map<Text<4_096>, 64>;
+        /// Headers whose values are read from files, such as `Authorization`.
+        optional "headersFromFile" => headers_from_file: Map<FilePath, 64>;
+        /// The body to send.
+        optional "body" => body: Text<65_536>;
+        /// What makes an answer good. Without it: a status of 200 to 299.
+        optional "expect" => expect: HttpExpect;
+        /// The version: `auto` takes what ALPN settles on for `https` and HTTP/1.1 for `http`.
+        optional "version" => version: HttpVersion = "auto";
+        /// How the certificate is verified, for `https`.
+        optional "tls" => tls: TlsOptions;
+        /// `cold` looks up, connects and shakes hands for every probe; `warm` keeps the
+        /// connection.
+        optional "connection" => connection: Connection = "cold";
+        /// How much of the body is read, up to 64MiB.
+        optional "maxBody" => max_body: Size = "1MiB";
+    }
+}
+
+mirror! {
+    /// What makes an HTTP answer good; all of it must hold.
+    struct HttpExpect {
+        /// Accepted status codes: `200`, `2xx` or `200-299`.
+        optional "status" => status: OneOrMany<StatusRange, 32> = "2xx";
+        /// Headers that must be there: with exactly this value, or with any when left empty.
+        optional "headers" => headers: Map<Maybe<Text<4_096>>, 64>;
+        /// What the body must be like.
+        optional "body" => body: BodyExpect;
+    }
+}
+
+mirror! {
+    /// What a body must be like.
+    struct BodyExpect {
+        /// Text it must contain, within the part that is read.
+        required "contains" => contains: Prose;
+    }
+}
+
+mirror! {
+    /// A TCP connection, with an optional exchange of bytes.
+    struct Tcp {
+        /// Where to: `host:port`, IPv6 addresses in brackets.
+        required "address" => address: Endpoint;
+        /// What to send once connected.
+        optional "send" => send: Prose;
+        /// Text that must arrive, after what was sent if something was.
+        optional "expect" => expect: Prose;
+    }
+}
+
+mirror! {
+    /// A TLS handshake and the certificate it must show.
+    struct Tls {
+        /// Where to: `host:port`, IPv6 addresses in brackets.
+        required "address" => address: Endpoint;
+        /// The name to ask for and to verify, if it is not the host of the address.
+        optional "serverName" => server_name: HostName;
+        /// Certificates to trust in place of the system's, PEM.
+        optional "caFile" => ca_file: FilePath;
+        /// The least time for which every certificate of the chain must still be valid.
+        optional "minValidity" => min_validity: Duration;
+    }
+}
+
+mirror! {
+    /// How a certificate is verified.
+    struct TlsOptions {
+        /// The name to ask for and to verify, if it is not the host of the URL.
+        optional "serverName" => server_name: HostName;
+        /// Certificates to trust in place of the system's, PEM.
+        optional "caFile" => ca_file: FilePath;
+    }
+}
+
+mirror! {
+    /// A promise: which share of which observations is good over which window.
+    struct Slo {
+        /// Its name, unique within the service; its id is `service/name`.
+        required "name" => name: Name;
+        /// Its name for people.
+        optional "displayName" => display_name: Line;
+        /// What it promises, in words.
+        optional "description" => description: Prose;
+        /// The probe that counts.
+        optional "probe" => probe: Name;
+        /// The probes that count. Default: all probes of the service.
+        optional "probes" => probes: List<Name, 1, 256>;
+        /// Makes slow answers bad.
+        optional "latency" => latency: Latency;
+        /// The promised share of good, above 0 and below 1, such as `99.95%` or `0.9995`; up to
+        /// nine decimals of the ratio.
+        required "objective" => objective: Objective;
+        /// The rolling window over which it is promised, in whole seconds.
+        required "window" => window: Window;
+        /// How observations are counted: one by one.
+        optional "method" => _method: BudgetMethod = "occurrences";
+        /// How time counts in which we could not measure.
+        optional "unknown" => unknown: UnknownPolicy = "exclude";
+        /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
+        optional "alerting" => alerting: Alerting;
+    }
+    later &["minCoverage", "prometheus", "push"];
+    rules &[Rule::AtMostOne(&["probe", "probes"])];
+}
+
+mirror! {
+    /// Which answers are fast enough.
+    struct Latency {
+        /// Good means succeeded and took at most this long.
+        required "under" => under: Duration;
+    }
+}
+
+mirror! {
+    /// Which policy decides when to tell somebody.
+    struct AlertingPolicy {
+        /// An AlertPolicy; `workbook` is built in.
+        required "policy" => policy: Name;
+    }
+}
+
+mirror! {
+    /// When people are there and how fast they are.
+    struct SupportTierSpec {
+        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`.
+        required "hours" => hours: SupportHours;
+        /// The time zone of the hours, an IANA name.
+        optional "timeZone" => time_zone: TimeZone = "UTC";
+        /// How soon somebody answers while somebody is there.
+        required "acknowledge" => acknowledge: Duration;
+        /// How long repair takes after that.
+        required "repair" => repair: Duration;
+    }
+}
+
+mirror! {
+    /// When an alert fires.
+    struct AlertPolicySpec {
+        /// Pairs of windows; a severity fires when one of its pairs does.
+        required "pairs" => pairs: List<Pair, 1, 16>;
+        /// What the short windows are compared with: the `same` burn rate as the long one, or
+        /// `1x`: still burning faster than the budget allows.
+        optional "shortThreshold" => short_threshold: ShortThreshold = "same";
+        /// Fewest bad observations in the short window. 3 keeps single lost probes from paging.
+        optional "minBad" => min_bad: Int<1, 1_000_000> = "1";
+    }
+}
+
+mirror! {
+    /// Fires while the long window has spent more than its share of the budget and the short
+    /// window says that it is still going on.
+    struct Pair {
+        /// How loud it is: `page` wakes somebody, `ticket` waits for working hours.
+        required "severity" => severity: Severity;
+        /// The window that decides, in whole seconds, at most the window of the SLO.
+        required "long" => long: Duration;
+        /// The window that ends the alert, in whole seconds, shorter than `long`.
+        required "short" => short: Duration;
+        /// The share of the whole budget whose spending within `long` fires, above 0.
+        required "budget" => budget: Share;
+    }
+}
+
+words!(Impact { "hard" => Impact::Hard, "soft" => Impact::Soft });
+words!(Connection { "cold" => Connection::Cold, "warm" => Connection::Warm });
+words!(HttpVersion {
+    "auto" => HttpVersion::Auto, "http1" => HttpVersion::Http1, "http2" => HttpVersion::Http2,
+} later &["http3"]);
+words!(UnknownPolicy {
+    "exclude" => UnknownPolicy::Exclude, "bad" => UnknownPolicy::Bad, "good" => UnknownPolicy::Good,
+});
+words!(Severity { "page" => Severity::Page, "ticket" => Severity::Ticket });
+words!(ShortThreshold { "same" => ShortThreshold::Same, "1x" => ShortThreshold::One });
+words!(Method {
+    "GET" => Method("GET"), "HEAD" => Method("HEAD"), "POST" => Method("POST"),
+    "PUT" => Method("PUT"), "PATCH" => Method("PATCH"), "DELETE" => Method("DELETE"),
+    "OPTIONS" => Method("OPTIONS"),
+});
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Method(pub &'static str);
+
+/// The address of an HTTP request.
+#[derive(Clone, Debug)]
+pub(super) struct Url(pub http::Uri);
+
+/// Longest URL, in bytes.
+const MAX_URL: usize = 2_048;
+
+impl Url {
+    /// Reads an absolute `http` or `https` URL without user info and fragment.
+    pub(super) fn parse(text: &str) -> Result<http::Uri, ParseError> {
+        let fail = |expected: &str| ParseError::new(text, expected);
+        if text.len() > MAX_URL {
+            return Err(fail("a URL of at most 2048 bytes"));
+        }
+        // The URI type drops fragments without a word.
+        if text.contains('#') {
+            return Err(fail("a URL without a fragment (#...), which is never sent"));
+        }
+        let form = "a URL such as https://registry.example/v2/";
+        let uri: http::Uri = text.parse().map_err(|_| fail(form))?;
+        let authority = uri.authority().ok_or_else(|| fail(form))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(fail("a URL that begins with http:// or https://"));
+        }
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port_ok = port.is_empty() || authority.port_u16().is_some_and(|port| port > 0);
+        if authority.host().is_empty() || !port_ok {
+            return Err(fail("a URL with a host, and a port from 1 to 65535 if any"));
+        }
+        Ok(uri)
+    }
+}
+
+/// Whether a URL carries a user name or password. Looked for in the text, because errors must
+/// not repeat it.
+pub(super) fn has_user_info(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
+}
+
+impl Value for Url {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a URL such as https://registry.example/v2/";
+        if has_user_info(scalar(node, at, expected, problems)?) {
+            let problem = problems.secret(at, "a URL with a user name or password in it");
+            problem.expected("a URL without user info; secrets never stand in specs");
+            problem.hint("send it with `headersFromFile: {Authorization: token.txt}`");
+            return None;
+        }
+        parsed_text(node, at, expected, problems, Url::parse).map(Url)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^https?://[^@#/?]+([/?][^#]*)?$", "maxLength": MAX_URL})
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+}
+
+/// A range of HTTP status codes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StatusRange(pub u16, pub u16);
+
+impl Value for StatusRange {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a status from 100 to 599 such as 200, 2xx or 200-299";
+        parsed(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let code = |text: &str| {
+                let code = text.parse().ok().filter(|code| (100..=599).contains(code));
+                code.filter(|_| text.len() == 3).ok_or_else(fail)
+            };
+            if let Some(class) = text.strip_suffix("xx") {
+                let first = code(&format!("{class}00"))?;
+                return Ok(StatusRange(first, first + 99));
+            }
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let range = StatusRange(code(first)?, code(last)?);
+            if range.0 > range.1 { Err(fail()) } else { Ok(range) }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "integer", "minimum": 100, "maximum": 599},
+            {"type": "string", "pattern": "^[1-5](xx|[0-9]{2}(-[1-5][0-9]{2})?)$"},
+        ]})
+    }
+
+    fn kind() -> String {
+        "status".to_owned()
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size(pub usize);
+
+/// Most of a body that may be read.
+const MAX_SIZE: usize = 64 << 20;
+
+impl Value for Size {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a size from 1B to 64MiB, such as 64KiB";
+        parsed(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            let unit: usize = match &text[digits..] {
+                "B" => 1,
+                "KiB" => 1 << 10,
+                "MiB" => 1 << 20,
+                _ => return Err(fail()),
+            };
+            let size = text[..digits].parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
+            size.filter(|size| (1..=MAX_SIZE).contains(size)).map(Size).ok_or_else(fail)
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]+(B|KiB|MiB)$"})
+    }
+
+    fn kind() -> String {
+        "size".to_owned()
+    }
+}
+
+/// A file beside the spec; checked where the file's own directory is known.
+#[derive(Clone, Debug)]
+pub(super) struct FilePath(pub String);
+
+impl Value for FilePath {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        Text::<1_024>::read(node, at, problems).map(|text| FilePath(text.0))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Text::<1_024>::schema(generator)
+    }
+
+    fn kind() -> String {
+        "path".to_owned()
+    }
+}
+
+/// A DNS name or an IP address, for certificates.
+#[derive(Clone, Debug)]
+pub(super) struct HostName(pub String);
+
+impl Value for HostName {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a host name such as registry.example";
+        parsed_text(node, at, expected, problems, |text| {
+            let is_ip = text.parse::<std::net::IpAddr>().is_ok();
+            let label = |label: &str| {
+                let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+                !label.is_empty() && label.len() <= 63 && plain
+            };
+            match is_ip || text.len() <= 253 && text.split('.').all(label) {
+                true => Ok(HostName(text.to_owned())),
+                false => Err(ParseError::new(text, expected)),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": 253})
+    }
+
+    fn kind() -> String {
+        "host name".to_owned()
+    }
+}
+
+/// A time zone by its IANA name.
+#[derive(Clone, Debug)]
+pub(super) struct TimeZone(pub String);
+
+impl Value for TimeZone {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "an IANA time zone such as Europe/Berlin or UTC";
+        parsed_text(node, at, expected, problems, |text| {
+            // The zones that are built in, so that a spec means the same on every machine.
+            match jiff::tz::TimeZoneDatabase::bundled().get(text) {
+                Ok(_) => Ok(TimeZone(text.to_owned())),
+                Err(_) => Err(ParseError::new(text, expected)),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1})
+    }
+
+    fn kind() -> String {
+        "time zone".to_owned()
+    }
+}
+
+impl Value for SupportHours {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "24x7, or hours a day and days a week such as 8x5";
+        parsed_text(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let (hours, days) = text.split_once('x').ok_or_else(fail)?;
+            let number = |text: &str, most: u8| {
+                text.parse().ok().filter(|n| (1..=most).contains(n) && !text.starts_with('+'))
+            };
+            let hours = number(hours, 24).ok_or_else(fail)?;
+            let days = number(days, 7).ok_or_else(fail)?;
+            match (hours, days) {
+                (24, 7) => Ok(SupportHours::Always),
+                _ => Ok(SupportHours::Weekly { hours, days }),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]{1,2}x[1-7]$"})
+    }
+
+    fn kind() -> String {
+        "`24x7`, `8x5`, ...".to_owned()
+    }
+}
+
+/// A rolling window. Calendar windows are refused as such.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window(pub Duration);
+
+impl Value for Window {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a rolling window such as 30d";
+        if let Data::Map(pairs) = &node.data {
+            let calendar = pairs
+                .iter()
+                .map(|(key, _)| key)
+                .find(|key| matches!(&key.data, Data::Scalar { text, .. } if text == "calendar"));
+            if let Some(key) = calendar {
+                let message = "calendar windows are not read by this version of nines";
+                problems.error(&at.key("calendar", key.place), message).expected(expected);
+                return None;
+            }
+        }
+        parsed(node, at, expected, problems, parse_duration).map(Window)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Duration::schema(generator)
+    }
+
+    fn kind() -> String {
+        "duration".to_owned()
+    }
+}
+
+/// How observations are counted. There is one way in this version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BudgetMethod;
+
+impl Value for BudgetMethod {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        const LATER: [&str; 2] = ["timeslices", "ratioTimeslices"];
+        if let Data::Map(pairs) = &node.data {
+            for (key, _) in pairs {
+                if let Data::Scalar { text, .. } = &key.data
+                    && LATER.contains(&text.as_str())
+                {
+                    let message = format!("`{text}` is not read by this version of nines");
+                    let at = at.key(text, key.place);
+                    problems.error(&at, message).expected("`occurrences`, or no method at all");
+                    return None;
+                }
+            }
+        }
+        super::value::word(node, at, &[("occurrences", BudgetMethod)], &LATER, problems)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": ["occurrences"]})
+    }
+
+    fn kind() -> String {
+        "`occurrences`".to_owned()
+    }
+}
+
+/// When to tell somebody.
+#[derive(Clone, Debug)]
+pub(super) enum Alerting {
+    /// Never.
+    Off,
+    /// As a policy says.
+    By(AlertingPolicy),
+}
+
+impl Value for Alerting {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        match &node.data {
+            Data::Map(_) => AlertingPolicy::read(node, at, problems).map(Alerting::By),
+            Data::Scalar { text, .. } if text == "none" || text == "off" => Some(Alerting::Off),
+            _ => {
+                let expected = "`{policy: NAME}`, or `none` for no alerts";
+                wrong(node, at, expected, problems);
+                None
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let policy = AlertingPolicy::schema(generator);
+        json_schema!({"anyOf": [{"type": "string", "enum": ["none", "off"]}, policy]})
+    }
+
+    fn kind() -> String {
+        format!("{}, `none` or `off`", AlertingPolicy::kind())
+    }
+}

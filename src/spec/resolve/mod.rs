@@ -1,0 +1,287 @@
+//! From what was written to the catalog: references are followed, and everything that must hold
+//! between things is checked.
+//!
+//! Does not stop at a problem: what is broken is left out and the rest goes on being checked.
+//! Where a whole document could not be read, nothing is called missing, because it may be there.
+
+mod parts;
+mod policy;
+mod probe;
+mod service;
+
+pub(super) use parts::{is_label_name, within};
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::mirror::{Field, Given, Value, quoted};
+use super::nearest::did_you_mean;
+use super::problem::{At, Level, Place, Problems};
+use super::raw;
+use super::tree::{Data, Node};
+use super::{Options, Places, SourceFile};
+use crate::model::{AlertPolicy, Catalog, Name};
+
+/// Everything that was read, by kind.
+#[derive(Default)]
+struct Documents {
+    services: Vec<raw::Service>,
+    tiers: Vec<raw::SupportTier>,
+    policies: Vec<raw::AlertPolicy>,
+}
+
+/// The names of a kind and where they are declared.
+struct Names {
+    declared: BTreeMap<Name, At>,
+    /// Whether these are all; what is not among them does not exist.
+    complete: bool,
+}
+
+impl Names {
+    /// No name yet, and whether all will come.
+    const fn new(complete: bool) -> Self {
+        Names { declared: BTreeMap::new(), complete }
+    }
+}
+
+/// What the parts need to know of the whole.
+struct Context<'a, 'p, 's> {
+    files: &'a [SourceFile],
+    options: &'a Options,
+    services: Names,
+    tiers: Names,
+    policy_names: Names,
+    policies: BTreeMap<Name, Arc<AlertPolicy>>,
+    problems: &'p mut Problems<'s>,
+}
+
+/// Puts the catalog together; none if something could not be built.
+pub(super) fn catalog(
+    nodes: &[Rc<Node>],
+    files: &[SourceFile],
+    options: &Options,
+    problems: &mut Problems<'_>,
+) -> Option<(Catalog, Places)> {
+    let mut documents = Documents::default();
+    for node in nodes {
+        documents.read(node, problems);
+    }
+    let services = names("Service", documents.services.iter().map(|d| d.name()), problems);
+    let tiers = names("SupportTier", documents.tiers.iter().map(|d| d.name()), problems);
+    let mut policy_names =
+        names("AlertPolicy", documents.policies.iter().map(|d| d.name()), problems);
+    let policies = BTreeMap::new();
+    let built_in = At::bare(Place::file(0));
+    policy_names.declared.entry(AlertPolicy::workbook().name.clone()).or_insert(built_in);
+    let mut cx = Context { files, options, services, tiers, policy_names, policies, problems };
+    policy::policies(&documents.policies, &mut cx);
+    let built_tiers: Vec<_> =
+        documents.tiers.iter().map(|tier| policy::tier(tier, &mut cx)).collect();
+    let built: Vec<_> =
+        documents.services.iter().map(|service| service::service(service, &mut cx)).collect();
+    service::cycles(&documents.services, &mut cx);
+    parts::limits(&documents.services, &built, &mut cx);
+    let places = places(&documents.services, cx.problems);
+    let mut services: Vec<_> = built.into_iter().collect::<Option<_>>()?;
+    let mut tiers: Vec<_> = built_tiers.into_iter().collect::<Option<_>>()?;
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    tiers.sort_by(|a, b| a.name.cmp(&b.name));
+    Some((Catalog { services, tiers, policies: cx.policies.into_values().collect() }, places))
+}
+
+impl Documents {
+    /// Reads one document by its kind. Whatever cannot be recognised is reported.
+    fn read(&mut self, node: &Rc<Node>, problems: &mut Problems) {
+        let at = At::bare(node.place);
+        let Data::Map(pairs) = &node.data else {
+            problems.incomplete = true;
+            problems
+                .error(&at, format!("{} as a document", node.describe()))
+                .expected("a mapping with `apiVersion`, `kind`, `metadata` and `spec`");
+            return;
+        };
+        let find = |name: &str| {
+            let is = |key: &Node| matches!(&key.data, Data::Scalar { text, .. } if text == name);
+            pairs.iter().find(|(key, _)| is(key)).map(|(_, value)| value)
+        };
+        let text = |node: Option<&Rc<Node>>| match node.map(|node| &node.data) {
+            Some(Data::Scalar { text, .. }) => text.clone(),
+            _ => String::new(),
+        };
+        if let Some(version) = find("apiVersion")
+            && text(Some(version)).starts_with("openslo/")
+        {
+            let at = at.key("apiVersion", version.place);
+            let message = format!("`{}` is not read by this version of nines", raw::OPENSLO);
+            problems.error(&at, message).expected(reads());
+            return;
+        }
+        match text(find("kind")).as_str() {
+            "Service" => self.services.extend(raw::Service::read(node, &at, problems)),
+            "SupportTier" => self.tiers.extend(raw::SupportTier::read(node, &at, problems)),
+            "AlertPolicy" => self.policies.extend(raw::AlertPolicy::read(node, &at, problems)),
+            kind => unknown_kind(kind, find("kind"), &at, problems),
+        }
+    }
+}
+
+fn reads() -> String {
+    format!("`apiVersion: {}` with kind {}", raw::API_VERSION, quoted(raw::KINDS))
+}
+
+fn unknown_kind(kind: &str, node: Option<&Rc<Node>>, at: &At, problems: &mut Problems) {
+    let at = node.map_or_else(|| at.clone(), |node| at.key("kind", node.place));
+    if raw::LATER_KINDS.contains(&kind) {
+        let message = format!("kind `{kind}` is not read by this version of nines");
+        problems.error(&at, message).expected(reads());
+        return;
+    }
+    problems.incomplete = true;
+    let short: String = kind.chars().take(60).collect();
+    let message = match node {
+        None => "missing key `kind`".to_owned(),
+        Some(_) => format!("unknown kind {short:?}"),
+    };
+    let hint = did_you_mean(kind, raw::KINDS);
+    problems.error(&at, message).expected(reads()).maybe_hint(hint);
+}
+
+impl raw::Service {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::SupportTier {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::AlertPolicy {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+/// Collects names and reports those that occur twice.
+fn names<'n>(
+    kind: &str,
+    given: impl Iterator<Item = Option<&'n Given<Name>>>,
+    problems: &mut Problems,
+) -> Names {
+    let mut names = Names::new(!problems.incomplete);
+    for name in given {
+        match name {
+            Some(name) => declare(kind, name, &mut names, problems),
+            None => names.complete = false,
+        }
+    }
+    names
+}
+
+/// Adds a name; reports it if it is taken.
+fn declare(kind: &str, name: &Given<Name>, names: &mut Names, problems: &mut Problems) {
+    if let Some(first) = names.declared.get(&name.value) {
+        let first = problems.name(first.place);
+        let message = format!("a second {kind} {:?}", name.value.as_str());
+        problems
+            .error(&name.at, message)
+            .expected("a name that no other has")
+            .hint(format!("the first is at {first}"));
+        return;
+    }
+    names.declared.insert(name.value.clone(), name.at.clone());
+}
+
+/// Reports a name that nothing has, unless it may be in what could not be read.
+fn refer(kind: &str, name: &Given<Name>, names: &Names, problems: &mut Problems) -> bool {
+    if names.declared.contains_key(&name.value) {
+        return true;
+    }
+    if names.complete {
+        let text = name.value.as_str();
+        let known = || names.declared.keys().map(Name::as_str);
+        let expected = match names.declared.len() {
+            0 => format!("there is no {kind} at all"),
+            1..=MAX_NAMED => format!("one of {}", quoted(known())),
+            n => format!("one of {} and {} others", quoted(known().take(MAX_NAMED)), n - MAX_NAMED),
+        };
+        problems
+            .error(&name.at, format!("unknown {kind} {text:?}"))
+            .expected(expected)
+            .maybe_hint(did_you_mean(text, known()));
+    }
+    false
+}
+
+/// Names that a message lists at most.
+const MAX_NAMED: usize = 12;
+
+impl Context<'_, '_, '_> {
+    /// The path that a spec names, seen from the directory of its file.
+    fn file(&mut self, path: &Given<raw::FilePath>) -> Option<PathBuf> {
+        let file = &self.files[path.at.place.file];
+        let directory = file.path.parent().unwrap_or(Path::new(""));
+        let full = normal(&directory.join(&path.value.0));
+        if self.options.allow_files_outside || inside(&full, &normal(&file.root)) {
+            return Some(full);
+        }
+        let message = format!("{:?} lies outside the directory of the specs", path.value.0);
+        self.problems
+            .error(&path.at, message)
+            .expected(format!("a file below {}", shown(&file.root)))
+            .hint("the operator can allow it: `allowFilesOutsideSpecs: true` in the config file");
+        None
+    }
+}
+
+fn shown(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => "the current directory".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+/// Whether a path lies below a directory, both without detours. Symbolic links are not followed:
+/// whoever may place one in the specs' directory may place the file there as well.
+fn inside(path: &Path, root: &Path) -> bool {
+    match path.strip_prefix(root) {
+        Ok(rest) => rest.components().all(|part| matches!(part, Component::Normal(_))),
+        Err(_) => false,
+    }
+}
+
+/// The path without `.` and with `..` taken back where something precedes it.
+fn normal(path: &Path) -> PathBuf {
+    let mut parts: Vec<Component> = Vec::new();
+    for part in path.components() {
+        match (part, parts.last()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                parts.pop();
+            }
+            (Component::ParentDir, Some(Component::RootDir)) => {}
+            _ => parts.push(part),
+        }
+    }
+    parts.iter().collect()
+}
+
+/// Where each SLO is declared.
+fn places(services: &[raw::Service], problems: &Problems) -> Places {
+    let mut places = Places::default();
+    for service in services {
+        let Some(name) = service.name() else { continue };
+        let Some(Field::Given(slos)) = service.spec.value().map(|spec| &spec.slos) else {
+            continue;
+        };
+        for slo in slos.value.items.iter().filter_map(|slo| slo.value.name.given()) {
+            let id = format!("{}/{}", name.value, slo.value);
+            places.0.insert(id, problems.locate(Level::Warning, &slo.at, String::new()));
+        }
+    }
+    places
+}

@@ -1,0 +1,383 @@
+//! Services: their labels, dependencies, probes and promises, and cycles between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::parts::{is_label_name, whole_seconds};
+use super::{Context, Names, declare, probe, raw, refer};
+use crate::model::catalog::{Dependency, Service};
+use crate::model::time::format_duration;
+use crate::model::{AlertPolicy, Name, Probe, ProbeId, Slo, SloId};
+use crate::spec::mirror::{Field, Given};
+use crate::spec::problem::{At, Problems};
+use crate::spec::value::{Map, Text};
+
+/// Builds a service; none if something in it was wrong.
+pub(super) fn service(raw: &raw::Service, cx: &mut Context) -> Option<Service> {
+    let name = raw.name().map(|name| &name.value);
+    let labels = raw.metadata.value().map(|metadata| labels(&metadata.labels, cx.problems));
+    let spec = raw.spec.value()?;
+    if let Field::Given(tier) = &spec.support {
+        refer("SupportTier", tier, &cx.tiers, cx.problems);
+    }
+    let depends_on = dependencies(&spec.depends_on, cx);
+    let probes = Probes::build(name, &spec.probes, cx);
+    let slos = slos(name, spec, &probes, cx);
+    let metadata = raw.metadata.value()?;
+    Some(Service {
+        name: name?.clone(),
+        display_name: metadata.display_name.value().map(|name| name.0.clone()),
+        labels: labels?,
+        description: spec.description.value().map(|text| text.0.clone()),
+        links: texts(&spec.links),
+        support: spec.support.value().cloned(),
+        depends_on,
+        probes: probes.built?,
+        slos: slos?,
+    })
+}
+
+fn texts<const MAX: usize, const N: usize>(
+    field: &Field<Map<Text<MAX>, N>>,
+) -> BTreeMap<String, String> {
+    let items = field.value().map(|map| map.items.as_slice()).unwrap_or_default();
+    let pair = |(key, value): &(Given<String>, Field<Text<MAX>>)| {
+        value.value().map(|text| (key.value.clone(), text.0.clone()))
+    };
+    items.iter().filter_map(pair).collect()
+}
+
+fn labels(field: &Field<Map<Text<256>, 32>>, problems: &mut Problems) -> BTreeMap<String, String> {
+    let items = field.value().map(|map| map.items.as_slice()).unwrap_or_default();
+    for (key, value) in items {
+        if !is_label_name(&key.value) {
+            problems
+                .error(&key.at, format!("{:?} is not a label name", key.value))
+                .expected("letters, digits and `_`, not starting with a digit or `__`");
+        }
+        let controls = value.given().filter(|text| text.value.0.chars().any(char::is_control));
+        if let Some(text) = controls {
+            problems.error(&text.at, "a label value with control characters").expected("one line");
+        }
+    }
+    texts(field)
+}
+
+type Alternatives = Vec<Given<Name>>;
+
+/// The services a raw dependency names.
+fn named(raw: &raw::Dependency) -> Alternatives {
+    let one = raw.service.given().cloned();
+    let many = raw.of.value().map(|of| of.items.as_slice()).unwrap_or_default();
+    one.into_iter().chain(many.iter().filter_map(|a| a.value.service.given().cloned())).collect()
+}
+
+fn dependencies<const A: usize, const B: usize>(
+    field: &Field<crate::spec::value::List<raw::Dependency, A, B>>,
+    cx: &mut Context,
+) -> Vec<Dependency> {
+    let items = field.value().map(|list| list.items.as_slice()).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let mut built = Vec::new();
+    for given in items {
+        let of = named(&given.value);
+        for name in &of {
+            refer("Service", name, &cx.services, cx.problems);
+            if !seen.insert(name.value.clone()) {
+                let what = format!("{:?} is depended on twice", name.value.as_str());
+                cx.problems.error(&name.at, what).hint("keep one of the two");
+            }
+        }
+        built.extend(dependency(given, of, cx.problems));
+    }
+    built
+}
+
+fn dependency(
+    given: &Given<raw::Dependency>,
+    of: Alternatives,
+    problems: &mut Problems,
+) -> Option<Dependency> {
+    let raw = &given.value;
+    if raw.of.is_absent() {
+        for (key, at) in [
+            ("need", raw.need.given().map(|g| &g.at)),
+            ("commonCause", raw.common_cause.given().map(|g| &g.at)),
+        ] {
+            if let Some(at) = at {
+                let message = format!("`{key}` without `of`");
+                problems.error(at, message).expected("`of` with the alternatives");
+            }
+        }
+        let of: Vec<Name> = of.into_iter().map(|name| name.value).collect();
+        let impact = *raw.impact.value()?;
+        return (of.len() == 1).then_some(Dependency {
+            need: 1,
+            of,
+            impact,
+            common_cause_ppb: None,
+        });
+    }
+    let need = match &raw.need {
+        Field::Given(need) => need,
+        Field::Broken => return None,
+        Field::Absent => {
+            let problem = problems.error(&given.at, "`of` without `need`");
+            problem.expected("`need`: how many of them must work");
+            return None;
+        }
+    };
+    let n = of.len() as u64;
+    if need.value.0 > n {
+        let message = format!("{} of {n} can never be there", need.value.0);
+        problems.error(&need.at, message).expected(format!("1 to {n}"));
+        return None;
+    }
+    if raw.common_cause.is_absent() && need.value.0 < n {
+        problems
+            .warn(&given.at, "no `commonCause`: 10% of the failures are taken to hit all at once")
+            .hint("declare `commonCause`, the share of failures that take all of them at once");
+    }
+    Some(Dependency {
+        need: usize::try_from(need.value.0).ok()?,
+        of: of.into_iter().map(|name| name.value).collect(),
+        impact: *raw.impact.value()?,
+        common_cause_ppb: raw.common_cause.value().map(|share| share.ppb()),
+    })
+}
+
+/// The probes of a service, and what can be said about them while some are broken.
+struct Probes {
+    /// All of them by name, if none is broken.
+    built: Option<Vec<Probe>>,
+    /// Those that could be built.
+    by_name: BTreeMap<Name, Probe>,
+    /// Every declared name.
+    names: Names,
+}
+
+impl Probes {
+    fn build<const A: usize, const B: usize>(
+        service: Option<&Name>,
+        field: &Field<crate::spec::value::List<raw::Probe, A, B>>,
+        cx: &mut Context,
+    ) -> Self {
+        let items = field.value().map(|list| list.items.as_slice()).unwrap_or_default();
+        let named = items.iter().all(|given| given.value.name.given().is_some());
+        let complete = !matches!(field, Field::Broken) && named;
+        let (mut names, mut by_name, mut all) = (Names::new(complete), BTreeMap::new(), Vec::new());
+        for given in items {
+            if let Some(name) = given.value.name.given() {
+                declare("probe", name, &mut names, cx.problems);
+            }
+            let built = probe::probe(service, given, cx);
+            if let (Some(probe), Some(name)) = (&built, given.value.name.value()) {
+                by_name.insert(name.clone(), probe.clone());
+            }
+            all.push(built);
+        }
+        let built: Option<Vec<Probe>> = all.into_iter().collect();
+        let built = built.map(|mut probes| {
+            probes.sort_by(|a, b| a.id.cmp(&b.id));
+            probes
+        });
+        Probes { built, by_name, names }
+    }
+}
+
+fn slos(
+    service: Option<&Name>,
+    spec: &raw::ServiceSpec,
+    probes: &Probes,
+    cx: &mut Context,
+) -> Option<Vec<Slo>> {
+    let items = spec.slos.value().map(|list| list.items.as_slice()).unwrap_or_default();
+    let mut names = Names::new(true);
+    let mut all = Vec::new();
+    for given in items {
+        if let Some(name) = given.value.name.given() {
+            declare("SLO", name, &mut names, cx.problems);
+        }
+        all.push(slo(service, given, probes, cx));
+    }
+    let mut slos: Vec<Slo> = all.into_iter().collect::<Option<_>>()?;
+    slos.sort_by(|a, b| a.id.cmp(&b.id));
+    Some(slos)
+}
+
+fn slo(
+    service: Option<&Name>,
+    given: &Given<raw::Slo>,
+    probes: &Probes,
+    cx: &mut Context,
+) -> Option<Slo> {
+    let raw = &given.value;
+    let counted = counted(given, probes, cx.problems);
+    let used: Vec<&Probe> =
+        counted.iter().flatten().filter_map(|name| probes.by_name.get(name)).collect();
+    let window = raw.window.given().and_then(|w| window(&w.at, w.value.0, &used, cx));
+    let latency = latency(raw, &used, cx.problems);
+    let policy = alerting(raw, window, cx);
+    let service = service?;
+    let id = SloId::new(service, raw.name.value()?);
+    let mut ids: Vec<_> = counted?.iter().map(|name| ProbeId::new(service, name)).collect();
+    ids.sort();
+    Some(Slo {
+        id,
+        display_name: raw.display_name.value().map(|name| name.0.clone()),
+        description: raw.description.value().map(|text| text.0.clone()),
+        probes: ids,
+        latency_under: latency?,
+        objective: *raw.objective.value()?,
+        window: window?,
+        unknown: *raw.unknown.value()?,
+        policy: policy?,
+    })
+}
+
+/// The probes that count, each of which exists; none (and reported) otherwise.
+fn counted(given: &Given<raw::Slo>, probes: &Probes, problems: &mut Problems) -> Option<Vec<Name>> {
+    let raw = &given.value;
+    let listed: Vec<&Given<Name>> = match (&raw.probe, &raw.probes) {
+        (Field::Broken, _) | (_, Field::Broken) => return None,
+        (Field::Given(one), _) => vec![one],
+        (_, Field::Given(many)) => many.value.items.iter().collect(),
+        (Field::Absent, Field::Absent) => {
+            if probes.names.declared.is_empty() && probes.names.complete {
+                let problem = problems.error(&given.at, "an SLO of a service without probes");
+                problem.expected("`probes` in the service");
+            }
+            let all: Vec<Name> = probes.names.declared.keys().cloned().collect();
+            return (!all.is_empty()).then_some(all);
+        }
+    };
+    let mut names = Vec::new();
+    for name in listed {
+        if !refer("probe", name, &probes.names, problems) {
+            continue;
+        }
+        if names.contains(&name.value) {
+            let what = format!("probe {:?} twice", name.value.as_str());
+            problems.error(&name.at, what).hint("remove one");
+        }
+        names.push(name.value.clone());
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+fn window(at: &At, length: Duration, probes: &[&Probe], cx: &mut Context) -> Option<Duration> {
+    let retention = cx.options.retention;
+    if length > retention {
+        let kept = format_duration(retention);
+        let what = format!("the window {} is longer than history is kept", format_duration(length));
+        cx.problems
+            .error(at, what)
+            .expected(format!("at most {kept}"))
+            .hint("the operator can keep more: `storage.retention`");
+        return None;
+    }
+    let length = whole_seconds(at, length, retention, cx.problems)?;
+    if let Some(slow) = probes.iter().max_by_key(|probe| probe.interval)
+        && slow.interval > length
+    {
+        let (interval, id) = (format_duration(slow.interval), &slow.id);
+        cx.problems
+            .error(at, format!("the window is shorter than the interval of {id}"))
+            .expected(format!("at least {interval}"));
+        return None;
+    }
+    Some(length)
+}
+
+fn latency(raw: &raw::Slo, probes: &[&Probe], problems: &mut Problems) -> Option<Option<Duration>> {
+    let latency = match &raw.latency {
+        Field::Given(latency) => latency,
+        Field::Absent => return Some(None),
+        Field::Broken => return None,
+    };
+    let under = latency.value.under.given()?;
+    if under.value.is_zero() {
+        problems.error(&under.at, "a latency of 0").expected("a duration above 0");
+        return None;
+    }
+    if let Some(probe) = probes.iter().find(|probe| probe.timeout <= under.value) {
+        let (timeout, id) = (format_duration(probe.timeout), &probe.id);
+        problems
+            .warn(
+                &under.at,
+                format!("probe {id} gives up after {timeout}, so this changes nothing"),
+            )
+            .hint("choose a latency below the timeout, or leave it out");
+    }
+    Some(Some(under.value))
+}
+
+/// The policy, if any; none of both if it is wrong.
+fn alerting(
+    raw: &raw::Slo,
+    window: Option<Duration>,
+    cx: &mut Context,
+) -> Option<Option<Arc<AlertPolicy>>> {
+    let (policy, at) = match &raw.alerting {
+        Field::Broken => return None,
+        Field::Given(Given { value: raw::Alerting::Off, .. }) => return Some(None),
+        Field::Given(Given { value: raw::Alerting::By(by), .. }) => {
+            let name = by.policy.given()?;
+            refer("AlertPolicy", name, &cx.policy_names, cx.problems);
+            (cx.policies.get(&name.value)?, name.at.clone())
+        }
+        Field::Absent => {
+            let at = raw.window.given()?.at.clone();
+            (cx.policies.get(&AlertPolicy::workbook().name)?, at)
+        }
+    };
+    let policy = Arc::clone(policy);
+    let window = window?;
+    if let Some(long) = policy.pairs.iter().map(|pair| pair.long).max().filter(|l| *l > window) {
+        let (name, long, window) = (&policy.name, format_duration(long), format_duration(window));
+        let message =
+            format!("policy `{name}` looks back {long}, further than the window of {window}");
+        cx.problems
+            .error(&at, message)
+            .expected(format!("pairs of at most {window}"))
+            .hint("choose a longer window, an AlertPolicy with shorter pairs, or `alerting: none`");
+        return None;
+    }
+    Some(Some(policy))
+}
+
+/// Reports services that need each other in a circle.
+pub(super) fn cycles(services: &[raw::Service], cx: &mut Context) {
+    let mut edges: BTreeMap<Name, Vec<Given<Name>>> = BTreeMap::new();
+    for service in services {
+        let Some(name) = service.name() else { continue };
+        let list = service.spec.value().and_then(|spec| spec.depends_on.value());
+        let items = list.map(|list| list.items.as_slice()).unwrap_or_default();
+        edges.insert(name.value.clone(), items.iter().flat_map(|d| named(&d.value)).collect());
+    }
+    let mut done: BTreeSet<Name> = BTreeSet::new();
+    for start in edges.keys() {
+        // Depth first without recursion: the services on the way, each with its next edge.
+        let mut way: Vec<(&Name, usize)> = vec![(start, 0)];
+        while let Some((name, next)) = way.last_mut() {
+            let edge = edges.get(*name).and_then(|list| list.get(*next));
+            *next += 1;
+            let Some(edge) = edge.filter(|_| !done.contains(*name)) else {
+                done.insert((*name).clone());
+                way.pop();
+                continue;
+            };
+            match way.iter().position(|(on, _)| **on == edge.value) {
+                Some(from) => {
+                    let circle = way[from..].iter().map(|(name, _)| name.as_str());
+                    let circle: Vec<&str> = circle.chain([edge.value.as_str()]).collect();
+                    let message = format!("services need each other: {}", circle.join(" -> "));
+                    cx.problems.error(&edge.at, message).hint("remove one of these dependencies");
+                }
+                None if !done.contains(&edge.value) => way.push((&edge.value, 0)),
+                None => {}
+            }
+        }
+    }
+}

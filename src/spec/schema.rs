@@ -1,0 +1,120 @@
+//! The JSON Schema of the files, for editors, and the tables of the reference page.
+//!
+//! Written from the tables that the reader walks (see `mirror`): each key is declared once, so
+//! there is no second list that could drift. What needs two keys or two documents to tell, such
+//! as a dangling reference, is left to the reader.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::config;
+use super::mirror::Mapping;
+use super::raw;
+
+/// Which files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Spec files.
+    #[default]
+    Specs,
+    /// The operator's config file.
+    Config,
+}
+
+/// The JSON Schema (draft 2020-12) of one document of such a file.
+pub fn json(which: Which) -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let (mut schema, title) = match which {
+        Which::Specs => (generator.into_root_schema_for::<Document>(), "nines specs"),
+        Which::Config => (config::schema(generator), "nines config"),
+    };
+    schema.insert("title".to_owned(), title.into());
+    schema.to_value()
+}
+
+/// One document of a spec file.
+struct Document;
+
+impl JsonSchema for Document {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Document".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kinds = [
+            (raw::KINDS[0], generator.subschema_for::<raw::Service>()),
+            (raw::KINDS[1], generator.subschema_for::<raw::SupportTier>()),
+            (raw::KINDS[2], generator.subschema_for::<raw::AlertPolicy>()),
+        ];
+        // One branch by kind, so that an editor speaks of the mistake and not of every kind.
+        let branch = |(kind, schema): &(&str, Schema)| {
+            let is =
+                serde_json::json!({"properties": {"kind": {"const": kind}}, "required": ["kind"]});
+            serde_json::json!({"if": is, "then": schema})
+        };
+        let branches: Vec<_> = kinds.iter().map(branch).collect();
+        json_schema!({
+            "type": "object",
+            "properties": {"kind": {"enum": raw::KINDS}},
+            "required": ["apiVersion", "kind", "metadata", "spec"],
+            "allOf": branches,
+        })
+    }
+}
+
+/// A mapping of the language, for the reference page.
+pub struct Table {
+    /// Its name in the schema.
+    pub name: &'static str,
+    /// What it is.
+    pub doc: String,
+    /// Its keys as rows of a Markdown table: key, type, default, meaning.
+    pub rows: Vec<String>,
+}
+
+/// Every mapping of such a file.
+pub fn tables(which: Which) -> Vec<Table> {
+    match which {
+        Which::Specs => vec![
+            table::<raw::Service>(),
+            table::<raw::Metadata>(),
+            table::<raw::ServiceSpec>(),
+            table::<raw::Probe>(),
+            table::<raw::Http>(),
+            table::<raw::HttpExpect>(),
+            table::<raw::BodyExpect>(),
+            table::<raw::TlsOptions>(),
+            table::<raw::Tcp>(),
+            table::<raw::Tls>(),
+            table::<raw::Slo>(),
+            table::<raw::Latency>(),
+            table::<raw::AlertingPolicy>(),
+            table::<raw::Dependency>(),
+            table::<raw::Alternative>(),
+            table::<raw::SupportTier>(),
+            table::<raw::NameOnly>(),
+            table::<raw::SupportTierSpec>(),
+            table::<raw::AlertPolicy>(),
+            table::<raw::AlertPolicySpec>(),
+            table::<raw::Pair>(),
+        ],
+        Which::Config => config::tables(),
+    }
+}
+
+/// The rows of one mapping.
+pub(super) fn table<M: Mapping>() -> Table {
+    let row = |key: &super::mirror::Key| {
+        let default = match (key.required, key.default) {
+            (true, _) => "required".to_owned(),
+            (_, Some(default)) => format!("`{default}`"),
+            (_, None) => String::new(),
+        };
+        format!("| `{}` | {} | {default} | {} |", key.name, (key.kind)(), key.text())
+    };
+    let doc = M::DOC.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    Table { name: M::NAME, doc, rows: M::KEYS.iter().map(row).collect() }
+}
+
+#[cfg(test)]
+mod tests;

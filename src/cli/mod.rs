@@ -1,3 +1,5 @@
 //! The command line: one file per subcommand.
 
+pub mod check;
 pub mod probe;
+pub mod schema;

@@ -1,0 +1,223 @@
+//! `nines check`: are the specs valid, and can they do what they promise?
+//!
+//! Prints every problem with its place, then for each SLO what arithmetic alone can tell: its
+//! budget, the price of a lost probe, when its alerts fire, how long evidence takes. Probes
+//! nothing and looks at no history.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Format;
+use crate::daemon::files;
+use crate::engine::feasibility::{self, Feasibility, Fraction};
+use crate::model::time::format_duration;
+use crate::model::{Catalog, Severity, Slo, decimal, number};
+use crate::spec::{self, Level, Loaded, Problem};
+
+/// Exit code when the specs are invalid, or have warnings where those are not allowed.
+pub const INVALID: u8 = 3;
+
+/// What is checked and how it is told.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Spec files and directories.
+    pub specs: Vec<PathBuf>,
+    /// What the operator allows specs.
+    pub options: spec::Options,
+    /// Whether warnings fail the check.
+    pub strict: bool,
+    /// How it is told.
+    pub format: Format,
+    /// Whether the table is coloured.
+    pub colour: bool,
+    /// How many series a catalog exposes; the exporter's own count.
+    pub series_count: fn(&Catalog) -> usize,
+}
+
+/// Checks and reports; the exit code is 0 or [`INVALID`].
+///
+/// # Errors
+/// A file cannot be read, or the report cannot be written.
+pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let files = files::read_specs(&check.specs)?;
+    let (mut problems, loaded) = match spec::load(&files, &check.options) {
+        Ok(loaded) => (loaded.warnings.clone(), Some(loaded)),
+        Err(problems) => (problems, None),
+    };
+    let findings = loaded.as_ref().map(|l| feasibility::assess(&l.catalog)).unwrap_or_default();
+    problems.extend(loaded.iter().flat_map(|loaded| warnings(loaded, &findings)));
+    let report = Report { n_files: files.len(), problems, loaded, findings, check };
+    match check.format {
+        Format::Json => writeln!(out, "{:#}", report.json())?,
+        Format::Table => report.table(out)?,
+    }
+    let fails = |p: &Problem| check.strict || p.level == Level::Error;
+    Ok(if report.problems.iter().any(fails) { INVALID } else { 0 })
+}
+
+/// What arithmetic found, as problems at the lines that declare the SLOs.
+fn warnings(loaded: &Loaded, findings: &[Feasibility]) -> Vec<Problem> {
+    let warning = |each: &Feasibility, finding: &feasibility::Finding| {
+        let message = format!("{}: {}", each.slo, finding.message());
+        loaded.places.warning(each.slo.as_str(), message, finding.hint())
+    };
+    let of = |each| move |finding| warning(each, finding);
+    findings.iter().flat_map(|each| each.findings.iter().filter_map(of(each))).collect()
+}
+
+struct Report<'a> {
+    n_files: usize,
+    problems: Vec<Problem>,
+    loaded: Option<Loaded>,
+    findings: Vec<Feasibility>,
+    check: &'a Check,
+}
+
+impl Report<'_> {
+    fn count(&self, level: Level) -> usize {
+        self.problems.iter().filter(|problem| problem.level == level).count()
+    }
+
+    fn slos(&self) -> impl Iterator<Item = (&Slo, &Feasibility)> {
+        let slos = self.loaded.iter().flat_map(|loaded| loaded.catalog.slos());
+        slos.map(|(_, slo)| slo).zip(&self.findings)
+    }
+
+    fn json(&self) -> Value {
+        let catalog = self.loaded.as_ref().map(|loaded| &loaded.catalog);
+        json!({
+            "schema": "nines.check/v1",
+            "valid": catalog.is_some(),
+            "files": self.n_files,
+            "errors": self.count(Level::Error),
+            "warnings": self.count(Level::Warning),
+            "problems": self.problems,
+            "services": catalog.map(|catalog| catalog.services.len()),
+            "probes": catalog.map(|catalog| catalog.probes().count()),
+            "probe_starts_per_second": catalog.and_then(starts_per_second),
+            "series": catalog.map(self.check.series_count),
+            "slos": self.slos().map(|(slo, each)| slo_json(slo, each)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn table(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        for problem in &self.problems {
+            writeln!(out, "{}", problem.render(self.check.colour))?;
+        }
+        for (slo, each) in self.slos() {
+            writeln!(out, "{}: {} over {}", slo.id, slo.objective, format_duration(slo.window))?;
+            for line in sentences(slo, each) {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
+        if let Some(Loaded { catalog, .. }) = &self.loaded {
+            writeln!(
+                out,
+                "{}, {}, {} ({} starts a second), {}; this exposes {}",
+                counted(self.n_files, "file"),
+                counted(catalog.services.len(), "service"),
+                counted(catalog.probes().count(), "probe"),
+                starts_per_second(catalog).unwrap_or_default(),
+                counted(self.findings.len(), "SLO"),
+                // The plural of series is series.
+                format_args!("{} series", (self.check.series_count)(catalog)),
+            )?;
+        }
+        writeln!(out, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))?;
+        Ok(())
+    }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{plural}")
+}
+
+/// How many probes start a second over all probes, as decimal text.
+fn starts_per_second(catalog: &Catalog) -> Option<String> {
+    let starts = catalog.probes().map(|p| 10_u128.pow(15) / p.interval.as_micros().max(1));
+    let nano = starts.sum::<u128>();
+    decimal::fixed(i128::try_from(nano).ok()?, 10_u128.pow(9), 2)
+        .map(|text| decimal::trim_zeros(&text).to_owned())
+}
+
+fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} of budget in {}; one failed probe costs {}",
+        number::duration(each.budget),
+        format_duration(slo.window),
+        percent(each.lost_probe),
+    )];
+    for severity in Severity::ALL {
+        let fires = |pair: &&feasibility::PairFeasibility| pair.pair.severity == severity;
+        let pairs: Vec<String> = each.pairs.iter().filter(fires).map(pair_words).collect();
+        if !pairs.is_empty() {
+            lines.push(format!("{}: {}", severity.word(), pairs.join(", ")));
+        }
+    }
+    if each.pairs.is_empty() {
+        lines.push("no alerts".to_owned());
+    }
+    let time = each.evidence_time.map_or("ages".to_owned(), number::duration);
+    lines.push(format!(
+        "evidence at 95 %: {} probes without a failure, {time}; with outages of {} in mind, {}",
+        each.evidence_probes,
+        number::duration(crate::model::evidence::DECLARED_OUTAGE),
+        number::duration(each.met_after),
+    ));
+    lines
+}
+
+fn pair_words(each: &feasibility::PairFeasibility) -> String {
+    let name = each.pair.name();
+    match each.fires_on {
+        Some(n) => format!("{name} on failing probe {n}"),
+        None => format!("{name} never"),
+    }
+}
+
+fn percent(share: Fraction) -> String {
+    match i128::try_from(share.numerator) {
+        Ok(numerator) => number::percent_of(numerator, share.denominator),
+        Err(_) => "everything".to_owned(),
+    }
+}
+
+fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
+    let pair = |pair: &feasibility::PairFeasibility| {
+        json!({
+            "severity": pair.pair.severity.word(),
+            "pair": pair.pair.name(),
+            "burn": text(pair.burn),
+            "fires_on_failing_probe": pair.fires_on,
+            "one_lost_probe_interval_max_seconds": seconds(pair.interval_max),
+        })
+    };
+    json!({
+        "slo": slo.id.as_str(),
+        "objective": slo.objective.ratio(),
+        "window": format_duration(slo.window),
+        "budget_seconds": seconds(each.budget),
+        "slots": text(each.slots),
+        "lost_probe_budget_ratio": text(each.lost_probe),
+        "pairs": each.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "evidence_probes": each.evidence_probes,
+        "evidence_seconds": each.evidence_time.map(seconds),
+        "met_after_seconds": seconds(each.met_after),
+        "findings": each.findings.iter().map(|f| f.message()).collect::<Vec<_>>(),
+    })
+}
+
+fn text(fraction: Fraction) -> Option<String> {
+    decimal::ratio(i128::try_from(fraction.numerator).ok()?, fraction.denominator)
+}
+
+fn seconds(duration: std::time::Duration) -> Option<String> {
+    decimal::ratio(i128::try_from(duration.as_micros()).ok()?, 1_000_000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod daemon;
 pub mod engine;
+pub mod ledger;
 pub mod model;
 pub mod probe;
 pub mod notify;

@@ -1,0 +1,163 @@
+//! The ledger's directory: whose it is, who may write, and the reserve for a full disk.
+//!
+//! Deletes nothing but its own reserve and its own unfinished creations.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::LedgerError;
+
+/// The database.
+pub(super) const DATABASE: &str = "ledger.db";
+/// The log beside the database, while it is open or after a crash.
+const LOG: &str = "ledger.db-wal";
+/// A database that is being made; complete once it is renamed.
+const UNFINISHED: &str = "ledger.db.new";
+/// Held by the one writer; holds its process number.
+const LOCK: &str = "lock";
+/// Bytes to give back when the disk is full.
+const RESERVE: &str = "reserve";
+/// Made by the system on a freshly formatted disk.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// A ledger's directory that nobody else writes to while this value lives.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Keeps the lock; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Directory {
+    /// Creates the directory where it is missing, checks that it is ours, and locks it.
+    pub fn claim(path: &Path) -> Result<Self, LedgerError> {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(LedgerError::NotADirectory(path.into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(LedgerError::NotADirectory(path.into()));
+            }
+            Err(source) => return Err(LedgerError::Unwritable { path: path.into(), source }),
+        }
+        refuse_foreign(path)?;
+        let lock = lock(path)?;
+        let directory = Directory { path: path.into(), _lock: lock };
+        if !directory.database().exists() && path.join(LOG).exists() {
+            return Err(LedgerError::Missing(directory.database()));
+        }
+        Ok(directory)
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    /// An empty place to make a database in, before [`Directory::adopt`].
+    pub fn unfinished(&self) -> Result<PathBuf, LedgerError> {
+        let path = self.path.join(UNFINISHED);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(LedgerError::Unwritable { path, source })
+            }
+            _ => Ok(path),
+        }
+    }
+
+    /// Makes the finished database the ledger, for good: it is there completely or not at all.
+    pub fn adopt(&self, finished: &Path) -> Result<(), LedgerError> {
+        let io = |source| LedgerError::Io { doing: "create", path: self.database(), source };
+        File::open(finished).and_then(|file| file.sync_all()).map_err(io)?;
+        fs::rename(finished, self.database()).map_err(io)?;
+        sync_directory(&self.path)
+    }
+
+    /// Bytes that the ledger takes on disk, its log and reserve included.
+    pub fn bytes(&self) -> u64 {
+        let len = |name: &str| fs::metadata(self.path.join(name)).map_or(0, |m| m.len());
+        [DATABASE, LOG, RESERVE].into_iter().map(len).sum()
+    }
+
+    /// Sets bytes aside for a full disk; false if there is no room for them.
+    pub fn reserve(&self, bytes: u64) -> bool {
+        let path = self.path.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+            return true;
+        }
+        // Real bytes: a hole in a sparse file would set nothing aside.
+        let fill = || -> io::Result<()> {
+            let mut file = File::create(&path)?;
+            io::copy(&mut io::repeat(0x4e).take(bytes), &mut file)?;
+            file.sync_all()
+        };
+        let kept = fill().is_ok();
+        if !kept {
+            self.release();
+        }
+        kept
+    }
+
+    /// Gives the reserve back to the file system; false if there was none.
+    pub fn release(&self) -> bool {
+        fs::remove_file(self.path.join(RESERVE)).is_ok()
+    }
+}
+
+fn create(path: &Path) -> Result<(), LedgerError> {
+    let unwritable = |source| LedgerError::Unwritable { path: path.into(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    sync_directory(parent.unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(path: &Path) -> Result<(), LedgerError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(|source| LedgerError::Io {
+        doing: "sync the directory",
+        path: path.into(),
+        source,
+    })
+}
+
+/// A directory with other things in it and no ledger is somebody else's.
+fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
+    let unreadable = |source| LedgerError::Unwritable { path: path.into(), source };
+    if path.join(DATABASE).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let ours =
+            name.starts_with(DATABASE) || [LOCK, RESERVE, LOST_AND_FOUND].contains(&name.as_str());
+        if !ours {
+            return Err(LedgerError::Foreign { path: path.into(), example: name });
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let file = path.join(LOCK);
+    let unwritable = |source| LedgerError::Unwritable { path: file.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut lock = options.open(&file).map_err(unwritable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(LedgerError::Held { path: path.into(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+    }
+    // The number is for people only; the lock alone decides. A full disk must not keep us out.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| lock.seek(SeekFrom::Start(0)))
+        .and_then(|_| writeln!(lock, "{}", std::process::id()));
+    Ok(lock)
+}

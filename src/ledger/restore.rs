@@ -1,0 +1,572 @@
+//! Handing back history, and setting aside what is damaged.
+//!
+//! Every row is checked before it is believed; rows must come in ascending order, each once;
+//! the books must agree with what was found. Histograms are not touched.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::batch::{Entry, decode, last_slot};
+use super::damage::{Damage, Part};
+use super::frontier::Frontier;
+use super::head::{Digest, Head};
+use super::prepared::{batch_crc, shelf_crc, slice_crc, state_crc};
+use super::shape::decode_runs;
+use super::store::{self, blob, bytes, int, text};
+use super::{Ledger, LedgerError};
+use crate::model::{Observation, Run, SeriesId, Timestamp};
+
+/// One piece of history, in the order in which it is to be taken in.
+#[derive(Debug)]
+pub enum Restored<'a> {
+    /// A named state.
+    State {
+        /// Its name.
+        name: &'a str,
+        /// Its content, JSON.
+        json: &'a str,
+    },
+    /// A closed slice of one series. Its latencies stay in the ledger until they are asked
+    /// for: [`Ledger::latencies`].
+    Slice {
+        /// Whose history.
+        series: SeriesId,
+        /// Where it begins.
+        start: Timestamp,
+        /// Where it ends, not included.
+        end: Timestamp,
+        /// The latency thresholds that `Run::class` counts, in microseconds.
+        thresholds: &'a [u32],
+        /// Every slot of the slice, in time order.
+        runs: &'a [Run],
+    },
+    /// An observation that no slice has replaced.
+    Observation(Observation),
+    /// Slots accounted for without an observation, as far as no slice has replaced them.
+    Gap(SeriesId, Run),
+}
+
+/// What a restore handed back, and what it could not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RestoreReport {
+    /// States handed back.
+    pub states: u64,
+    /// Slices handed back.
+    pub slices: u64,
+    /// Observations handed back.
+    pub observations: u64,
+    /// Gaps handed back.
+    pub gaps: u64,
+    /// Batches read.
+    pub batches: u64,
+    /// When the latest slot is due that is known of any series. From there on, time is unknown.
+    pub newest: Option<Timestamp>,
+    /// Damage found this time. It has been moved aside; time that nothing accounts for is
+    /// unknown.
+    pub damage: Vec<Damage>,
+    /// Damage found and moved aside earlier, which still concerns the time that is kept.
+    pub known: Vec<Damage>,
+}
+
+impl Ledger {
+    /// Hands back all states; then the slices that end after `since`, by start and series; then
+    /// the observations and gaps due from `since` on that no slice has replaced, in the order
+    /// in which they arrived.
+    ///
+    /// # Errors
+    /// SQLite cannot read the database file, or damaged rows cannot be moved aside.
+    pub fn restore(
+        &mut self,
+        since: Timestamp,
+        sink: &mut dyn FnMut(Restored<'_>),
+    ) -> Result<RestoreReport, LedgerError> {
+        let known = Damage::quarantined(&self.db).map_err(|e| self.sql("read", e))?;
+        let mut reading = Reading {
+            db: &self.db,
+            head: &self.head,
+            since: since.micros(),
+            sink,
+            report: RestoreReport { known, ..RestoreReport::default() },
+            mend: Mend::default(),
+            cover: BTreeMap::new(),
+            frontier: Frontier::default(),
+            scratch: Vec::new(),
+        };
+        reading.all().map_err(|e| LedgerError::sql(&self.path, "read", e))?;
+        let Reading { mut report, mend, frontier, .. } = reading;
+        self.frontier = Some(frontier);
+        report.damage.splice(0..0, self.damage.iter().cloned());
+        if !report.damage.is_empty() {
+            self.mend(mend)?;
+            self.damage.clear();
+        }
+        Ok(report)
+    }
+
+    /// Moves damaged rows aside and sets the books right.
+    fn mend(&mut self, mend: Mend) -> Result<(), LedgerError> {
+        let mut head = self.head.clone();
+        let opening = self.damage.clone();
+        self.transact("mend", |tx| {
+            for damage in &opening {
+                damage.quarantine(tx, &[])?;
+                if let (Part::Series, Some(series)) = (damage.part, damage.series) {
+                    tx.execute("DELETE FROM series WHERE id = ?1", [series.0])?;
+                }
+            }
+            for (damage, body, row) in &mend.aside {
+                damage.quarantine(tx, body)?;
+                if let Some((delete, keys)) = row {
+                    tx.prepare_cached(delete)?.execute(params_from_iter(keys))?;
+                }
+            }
+            for (&(from, to), digest) in &mend.shelves {
+                store::put_shelf(tx, &mut head, from, to, *digest)?;
+            }
+            let rows = Head::from_rows(tx)?;
+            (head.series, head.states, head.shelves) = (rows.series, rows.states, rows.shelves);
+            store::settle(tx, &mut head, &store::Shelves::new())
+        })?;
+        self.head = head;
+        Ok(())
+    }
+}
+
+/// A statement that deletes one row, and the row's key as it was found.
+type Deletion = (&'static str, Vec<Value>);
+
+/// What has to be written once everything has been read.
+#[derive(Default)]
+struct Mend {
+    aside: Vec<(Damage, Vec<u8>, Option<Deletion>)>,
+    /// How many slices there really are, where the books say something else.
+    shelves: BTreeMap<(i64, i64), Digest>,
+}
+
+/// Stretches of time of one series that slices cover, ascending and apart.
+type Cover = Vec<(i64, i64)>;
+
+struct Reading<'a> {
+    db: &'a Connection,
+    head: &'a Head,
+    since: i64,
+    sink: &'a mut dyn FnMut(Restored<'_>),
+    report: RestoreReport,
+    mend: Mend,
+    cover: BTreeMap<u32, Cover>,
+    frontier: Frontier,
+    scratch: Vec<u8>,
+}
+
+impl Reading<'_> {
+    fn all(&mut self) -> rusqlite::Result<()> {
+        self.states()?;
+        let shelves = self.shelves()?;
+        self.slices(shelves)?;
+        self.batches()
+    }
+
+    /// Notes damage, and what to do about the row, if it is one.
+    fn aside(&mut self, damage: Damage, body: Vec<u8>, row: Option<Deletion>) {
+        self.report.damage.push(damage.clone());
+        self.mend.aside.push((damage, body, row));
+    }
+
+    fn states(&mut self) -> rusqlite::Result<()> {
+        let mut found = Digest::default();
+        let mut damaged = 0;
+        let db = self.db;
+        let mut query = db.prepare("SELECT name, json, crc FROM state ORDER BY name")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            match (text(row, 0), text(row, 1), int(row, 2)) {
+                (Some(name), Some(json), Some(crc)) if crc == state_crc(name, json) => {
+                    found.add(crc);
+                    self.report.states += 1;
+                    (self.sink)(Restored::State { name, json });
+                }
+                _ => {
+                    damaged += 1;
+                    let name = String::from_utf8_lossy(&bytes(row, 0)).into_owned();
+                    let damage = Damage::new(Part::State, format!("{name:?} is damaged"));
+                    let delete = ("DELETE FROM state WHERE name = ?1", vec![row.get(0)?]);
+                    self.aside(damage, bytes(row, 1), Some(delete));
+                }
+            }
+        }
+        if damaged == 0 && found != self.head.states {
+            let why = format!("{} of {} states are there", found.n, self.head.states.n);
+            self.aside(Damage::new(Part::State, why), Vec::new(), None);
+        }
+        Ok(())
+    }
+
+    /// The counts of slices, checked against the books.
+    fn shelves(&mut self) -> rusqlite::Result<Shelves> {
+        let mut shelves = Shelves { counts: BTreeMap::new(), trusted: true };
+        let mut found = Digest::default();
+        let sql = "SELECT \"from\", \"to\", n, sum, crc FROM shelf ORDER BY \"from\", \"to\"";
+        let db = self.db;
+        let mut query = db.prepare(sql)?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let numbers: Option<Vec<i64>> = (0..5).map(|at| int(row, at)).collect();
+            match numbers.as_deref() {
+                Some(&[from, to, n, sum, crc]) if crc == shelf_crc(from, to, n, sum) => {
+                    found.add(crc);
+                    shelves.counts.insert((from, to), Digest { n, sum });
+                }
+                _ => {
+                    let why = "a count of slices is damaged";
+                    let sql = "DELETE FROM shelf WHERE \"from\" = ?1 AND \"to\" = ?2";
+                    let delete = (sql, vec![row.get(0)?, row.get(1)?]);
+                    self.aside(Damage::new(Part::Books, why), Vec::new(), Some(delete));
+                    shelves.trusted = false;
+                }
+            }
+        }
+        if shelves.trusted && found != self.head.shelves {
+            let why = format!("{} of {} counts of slices are there", found.n, self.head.shelves.n);
+            self.aside(Damage::new(Part::Books, why), Vec::new(), None);
+            shelves.trusted = false;
+        }
+        Ok(shelves)
+    }
+
+    fn slices(&mut self, shelves: Shelves) -> rusqlite::Result<()> {
+        let since = self.since;
+        let first = shelves.first(since);
+        let mut found = Shelf::default();
+        let (mut thresholds, mut runs) = (Vec::new(), Vec::new());
+        let mut last = (i64::MIN, i64::MIN);
+        let sql = "SELECT \"from\", series, \"to\", latencies IS NOT NULL, crc, body FROM slice \
+                   WHERE \"from\" >= ?1 ORDER BY \"from\", series";
+        let db = self.db;
+        let mut query = db.prepare(sql)?;
+        let mut rows = query.query([first])?;
+        while let Some(row) = rows.next()? {
+            let Some(slice) = Found::read(row) else {
+                self.damaged_slice(row, "its checksum is wrong")?;
+                continue;
+            };
+            if (slice.from, slice.series) <= last {
+                let why = "a slice is there twice or out of order";
+                let damage = Damage::new(Part::Slice, why).between(slice.from, slice.to);
+                self.aside(damage.series(slice.series), Vec::new(), None);
+                continue;
+            }
+            last = (slice.from, slice.series);
+            found.add((slice.from, slice.to), slice.crc);
+            if slice.to <= since {
+                continue;
+            }
+            if self.overlaps(&slice) {
+                found.forget((slice.from, slice.to), slice.crc);
+                self.damaged_slice(row, "it overlaps an earlier slice of its series")?;
+                continue;
+            }
+            let start = Timestamp::from_micros(slice.from);
+            let read =
+                decode_runs(start, slice.body, &mut self.scratch, &mut thresholds, &mut runs);
+            match (read, u32::try_from(slice.series)) {
+                (Some(()), Ok(series)) => self.slice(series, &slice, &thresholds, &runs),
+                _ => {
+                    found.forget((slice.from, slice.to), slice.crc);
+                    self.damaged_slice(row, "its content is not what this version writes")?;
+                }
+            }
+        }
+        self.count(shelves, found.finish(), first);
+        Ok(())
+    }
+
+    /// Whether a slice overlaps an earlier one: its slots would count twice.
+    fn overlaps(&self, found: &Found<'_>) -> bool {
+        let series = u32::try_from(found.series).unwrap_or(u32::MAX);
+        let last = self.cover.get(&series).and_then(|cover| cover.last());
+        last.is_some_and(|(_, to)| *to > found.from)
+    }
+
+    fn slice(&mut self, series: u32, found: &Found<'_>, thresholds: &[u32], runs: &[Run]) {
+        let cover = self.cover.entry(series).or_default();
+        match cover.last_mut() {
+            Some(last) if last.1 == found.from => last.1 = found.to,
+            _ => cover.push((found.from, found.to)),
+        }
+        self.frontier.note_slice(series, found.from, found.to);
+        self.report.slices += 1;
+        self.newest(runs.last().map(last_slot));
+        let (start, end) = (Timestamp::from_micros(found.from), Timestamp::from_micros(found.to));
+        let series = SeriesId(series);
+        (self.sink)(Restored::Slice { series, start, end, thresholds, runs });
+    }
+
+    fn damaged_slice(&mut self, row: &Row<'_>, why: &str) -> rusqlite::Result<()> {
+        let mut damage = Damage::new(Part::Slice, why);
+        if let (Some(from), Some(series), Some(to)) = (int(row, 0), int(row, 1), int(row, 2)) {
+            damage = damage.series(series).between(from, to);
+        }
+        let sql = "DELETE FROM slice WHERE \"from\" = ?1 AND series = ?2";
+        let delete = (sql, vec![row.get(0)?, row.get(1)?]);
+        self.aside(damage, bytes(row, 5), Some(delete));
+        Ok(())
+    }
+
+    /// Compares the slices that are there with the books.
+    fn count(&mut self, shelves: Shelves, found: BTreeMap<(i64, i64), Digest>, first: i64) {
+        for (&(from, to), &counted) in &found {
+            if shelves.counts.get(&(from, to)) != Some(&counted) {
+                self.mend.shelves.insert((from, to), counted);
+                if shelves.trusted && !shelves.counts.contains_key(&(from, to)) {
+                    let damage = Damage::new(Part::Books, "slices are there that nobody counted");
+                    self.aside(damage.between(from, to), Vec::new(), None);
+                }
+            }
+        }
+        for (&(from, to), &wanted) in shelves.counts.range((first, i64::MIN)..) {
+            let counted = found.get(&(from, to)).copied().unwrap_or_default();
+            if counted != wanted {
+                self.mend.shelves.insert((from, to), counted);
+                let missing = wanted.n - counted.n;
+                let why = format!("{missing} of {} slices are missing or damaged", wanted.n);
+                self.aside(Damage::new(Part::Slice, why).between(from, to), Vec::new(), None);
+            }
+        }
+    }
+
+    fn batches(&mut self) -> rusqlite::Result<()> {
+        let mut entries = Vec::new();
+        let mut next = self.head.first_seq;
+        let mut quiet = i64::MIN;
+        let sql = "SELECT seq, first_due, last_due, n, format, crc, body FROM batch ORDER BY seq";
+        let db = self.db;
+        let mut query = db.prepare(sql)?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(0)?;
+            let first_due = int(row, 1).unwrap_or(i64::MAX);
+            self.missing_batches(next, seq, quiet, first_due);
+            if seq < next {
+                let why = "a batch is there twice or out of order";
+                self.aside(Damage::new(Part::Batch, why).seqs(seq, seq), Vec::new(), None);
+                continue;
+            }
+            next = seq + 1;
+            if !self.batch(row, seq, &mut entries) {
+                let mut damage = Damage::new(Part::Batch, "its checksum is wrong").seqs(seq, seq);
+                if let (Some(first), Some(last)) = (int(row, 1), int(row, 2)) {
+                    damage = damage.between(first, last.saturating_add(1));
+                }
+                let delete = ("DELETE FROM batch WHERE seq = ?1", vec![Value::from(seq)]);
+                self.aside(damage, bytes(row, 6), Some(delete));
+                continue;
+            }
+            quiet = int(row, 2).unwrap_or(quiet);
+            self.report.batches += 1;
+            for entry in entries.drain(..) {
+                self.entry(entry);
+            }
+        }
+        self.missing_batches(next, self.head.last_seq + 1, quiet, i64::MAX);
+        Ok(())
+    }
+
+    /// Reads a batch into `entries`; false if it cannot be believed.
+    fn batch(&mut self, row: &Row<'_>, seq: i64, entries: &mut Vec<Entry>) -> bool {
+        let numbers: Option<Vec<i64>> = (1..6).map(|at| int(row, at)).collect();
+        let (Some(&[first, last, n, format, crc]), Some(body)) = (numbers.as_deref(), blob(row, 6))
+        else {
+            return false;
+        };
+        format == super::batch::FORMAT
+            && crc == batch_crc(seq, first, last, n, body)
+            && decode(body, n, &mut self.scratch, entries).is_some()
+    }
+
+    fn missing_batches(&mut self, next: i64, seq: i64, after: i64, before: i64) {
+        // Batches that an earlier restore set aside have been told then.
+        let mut next = next;
+        for (first, last) in self.report.known.iter().filter_map(|damage| damage.seqs) {
+            if (first..=last).contains(&next) {
+                next = last + 1;
+            }
+        }
+        if next < seq {
+            let damage = Damage::new(Part::Batch, "missing").seqs(next, seq - 1);
+            self.aside(damage.between(after, before), Vec::new(), None);
+        }
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        match entry {
+            Entry::Observation(observation) => {
+                let (series, due) = (observation.series.0, observation.due.micros());
+                let covered = self.cover.get(&series).is_some_and(|cover| within(cover, due));
+                if due < self.since || covered {
+                    return;
+                }
+                self.frontier.note_records(series, due, due);
+                self.report.observations += 1;
+                self.newest(Some(observation.due));
+                (self.sink)(Restored::Observation(observation));
+            }
+            Entry::Gap(series, run) => {
+                let cover = self.cover.get(&series.0).map_or(&[][..], Vec::as_slice);
+                for run in uncovered(&run, cover, self.since) {
+                    let last = last_slot(&run);
+                    self.frontier.note_records(series.0, run.start.micros(), last.micros());
+                    self.report.gaps += 1;
+                    self.report.newest = self.report.newest.max(Some(last));
+                    (self.sink)(Restored::Gap(series, run));
+                }
+            }
+        }
+    }
+
+    fn newest(&mut self, due: Option<Timestamp>) {
+        self.report.newest = self.report.newest.max(due);
+    }
+}
+
+/// How many slices there must be, from one moment to another.
+struct Shelves {
+    counts: BTreeMap<(i64, i64), Digest>,
+    /// Whether the counts themselves are whole.
+    trusted: bool,
+}
+
+impl Shelves {
+    /// Where to begin in order to see every slice that ends after `since`.
+    fn first(&self, since: i64) -> i64 {
+        if !self.trusted {
+            return i64::MIN;
+        }
+        let ends_after = |((from, to), _): (&(i64, i64), _)| (*to > since).then_some(*from);
+        self.counts.iter().filter_map(ends_after).min().unwrap_or(since)
+    }
+}
+
+/// Counts the slices that are there; neighbours mostly share their beginning and end.
+#[derive(Default)]
+struct Shelf {
+    key: (i64, i64),
+    digest: Digest,
+    done: BTreeMap<(i64, i64), Digest>,
+}
+
+impl Shelf {
+    fn add(&mut self, key: (i64, i64), crc: i64) {
+        self.turn(key);
+        self.digest.add(crc);
+    }
+
+    fn forget(&mut self, key: (i64, i64), crc: i64) {
+        self.turn(key);
+        self.digest.remove(crc);
+    }
+
+    fn turn(&mut self, key: (i64, i64)) {
+        if key != self.key {
+            let digest = std::mem::take(&mut self.digest);
+            self.done.entry(self.key).or_default().merge(digest);
+            self.key = key;
+        }
+    }
+
+    fn finish(mut self) -> BTreeMap<(i64, i64), Digest> {
+        self.turn((i64::MIN, i64::MIN));
+        self.done.retain(|_, digest| digest.n > 0);
+        self.done
+    }
+}
+
+/// A slice's row whose checksum is right.
+struct Found<'a> {
+    from: i64,
+    series: i64,
+    to: i64,
+    crc: i64,
+    body: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    fn read(row: &'a Row<'_>) -> Option<Self> {
+        let (from, series, to) = (int(row, 0)?, int(row, 1)?, int(row, 2)?);
+        let (crc, body) = (int(row, 4)?, blob(row, 5)?);
+        let right = slice_crc(from, series, to, int(row, 3)? != 0, body);
+        (crc == right).then_some(Found { from, series, to, crc, body })
+    }
+}
+
+/// Whether slices cover the slot that is due at a moment.
+pub(super) fn within(cover: &[(i64, i64)], due: i64) -> bool {
+    let at = cover.partition_point(|(from, _)| *from <= due);
+    at > 0 && due < cover[at - 1].1
+}
+
+/// The parts of a run that are due from `since` on and that no slice covers.
+fn uncovered(run: &Run, cover: &[(i64, i64)], since: i64) -> Vec<Run> {
+    let step = crate::model::time::micros(run.step);
+    let start = run.start.micros();
+    if step <= 0 {
+        let kept = start >= since && !within(cover, start);
+        return if kept { vec![*run] } else { Vec::new() };
+    }
+    // The number of the first slot that is due at `moment` or later.
+    let slot = |moment: i64| {
+        let ahead = i128::from(moment) - i128::from(start) + i128::from(step) - 1;
+        (ahead.max(0) / i128::from(step)).min(i128::from(run.n)) as u32
+    };
+    let mut parts = Vec::new();
+    let mut keep = |from: u32, to: u32| {
+        if from < to {
+            let start = run.start.plus(run.step.saturating_mul(from));
+            parts.push(Run { start, n: to - from, ..*run });
+        }
+    };
+    let mut at = slot(since);
+    for &(from, to) in cover {
+        keep(at, slot(from));
+        at = at.max(slot(to));
+    }
+    keep(at, run.n);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Verdict;
+
+    proptest! {
+        #[test]
+        fn exactly_the_slots_that_no_slice_covers_are_left(
+            start in 0_i64..100, step in 0_u64..20, n in 1_u32..30, since in 0_i64..200,
+            edges in prop::collection::btree_set(0_i64..700, 0..8),
+        ) {
+            let edges: Vec<_> = edges.into_iter().collect();
+            let cover: Vec<_> = edges.chunks_exact(2).map(|e| (e[0], e[1])).collect();
+            let run = Run {
+                start: Timestamp::from_micros(start),
+                step: Duration::from_micros(step),
+                n,
+                verdict: Verdict::Good,
+                class: 0,
+            };
+            let dues = |run: &Run| {
+                let (start, step) = (run.start.micros(), run.step.as_micros() as i64);
+                (0..i64::from(run.n)).map(|k| start + k * step).collect::<Vec<_>>()
+            };
+            let left: Vec<i64> = uncovered(&run, &cover, since).iter().flat_map(dues).collect();
+            let mut expect = dues(&run);
+            expect.retain(|d| *d >= since && !cover.iter().any(|(a, b)| a <= d && d < b));
+            prop_assert_eq!(left, expect);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The database: its tables, its settings, its version, and how it is opened.
+//!
+//! Every setting that a promise rests on is read back; SQLite ignores what it does not know.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::LedgerError;
+use super::files::Directory;
+use super::head::Head;
+
+/// "nine" in ASCII: tells our databases from others (`PRAGMA application_id`, `file(1)`).
+pub(super) const APPLICATION_ID: i64 = 0x6e69_6e65;
+
+/// The format that this program writes, and the newest that it reads (`PRAGMA user_version`).
+pub(super) const FORMAT: i64 = 1;
+
+/// Two histograms of a day fit into a page of this size; at 4 KiB each would waste half a page.
+const PAGE_BYTES: i64 = 8_192;
+
+/// How long a connection waits for the other one; only checkpoints make them meet.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// `from`, `to` are microseconds since 1970, the end not included. Tables whose rows are
+/// read by ascending key are clustered on it, so that appending touches their last page only.
+const TABLES: &str = r#"
+CREATE TABLE head(
+  id INTEGER PRIMARY KEY CHECK (id = 1), epoch BLOB NOT NULL, commits INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+  next_series INTEGER NOT NULL, next_latencies INTEGER NOT NULL,
+  series_n INTEGER NOT NULL, series_sum INTEGER NOT NULL,
+  states_n INTEGER NOT NULL, states_sum INTEGER NOT NULL,
+  shelves_n INTEGER NOT NULL, shelves_sum INTEGER NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE series(
+  id INTEGER PRIMARY KEY, probe TEXT NOT NULL, vantage TEXT NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE batch(
+  seq INTEGER PRIMARY KEY, first_due INTEGER NOT NULL, last_due INTEGER NOT NULL,
+  n INTEGER NOT NULL, format INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE slice(
+  "from" INTEGER NOT NULL, series INTEGER NOT NULL, "to" INTEGER NOT NULL,
+  latencies INTEGER, crc INTEGER NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY ("from", series)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE shelf(
+  "from" INTEGER NOT NULL, "to" INTEGER NOT NULL,
+  n INTEGER NOT NULL, sum INTEGER NOT NULL, crc INTEGER NOT NULL,
+  PRIMARY KEY ("from", "to")
+) STRICT, WITHOUT ROWID;
+CREATE TABLE latencies(
+  id INTEGER PRIMARY KEY, crc INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE TABLE state(
+  name TEXT NOT NULL PRIMARY KEY, json TEXT NOT NULL, crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quarantine(
+  id INTEGER PRIMARY KEY, part TEXT NOT NULL, first_seq INTEGER, last_seq INTEGER, series INTEGER,
+  "from" INTEGER, "to" INTEGER, why TEXT NOT NULL, body BLOB
+) STRICT;
+"#;
+
+/// Opens the ledger's database for writing; makes it if there is none.
+pub(super) fn open(directory: &Directory) -> Result<Connection, LedgerError> {
+    let path = directory.database();
+    if !path.exists() {
+        create(directory)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = connect(&path, flags)?;
+    require(&path, &db, "journal_mode", Value::from("wal".to_owned()))?;
+    require(&path, &db, "synchronous", Value::from(2))?;
+    // A log that grew through one large transaction shrinks again at the next checkpoint.
+    require(&path, &db, "journal_size_limit", Value::from(64 << 20))?;
+    Ok(db)
+}
+
+/// Opens the ledger's database for reading, beside its writer.
+pub(super) fn open_to_read(directory: &Path) -> Result<Connection, LedgerError> {
+    let path = directory.join(super::files::DATABASE);
+    if !path.exists() {
+        return Err(LedgerError::Missing(path));
+    }
+    connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+/// A ledger comes into being under another name and is renamed once it is complete, so that an
+/// empty or half-made database is never taken for an empty history.
+fn create(directory: &Directory) -> Result<(), LedgerError> {
+    let path = directory.unfinished()?;
+    let sql = |source| LedgerError::sql(&path, "create", source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&path, flags).map_err(sql)?;
+    require(&path, &db, "page_size", Value::from(PAGE_BYTES))?;
+    require(&path, &db, "auto_vacuum", Value::from(0))?;
+    require(&path, &db, "application_id", Value::from(APPLICATION_ID))?;
+    require(&path, &db, "user_version", Value::from(FORMAT))?;
+    db.execute_batch(&format!("BEGIN; {TABLES} COMMIT;")).map_err(sql)?;
+    let epoch = db.query_row("SELECT randomblob(16)", [], |row| row.get(0)).map_err(sql)?;
+    Head::new(epoch).store(&db).map_err(sql)?;
+    require(&path, &db, "journal_mode", Value::from("wal".to_owned()))?;
+    db.close().map_err(|(_, source)| sql(source))?;
+    directory.adopt(&path)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
+    let sql = |source| LedgerError::sql(path, "open", source);
+    let db = Connection::open_with_flags(path, flags).map_err(sql)?;
+    db.busy_timeout(BUSY).map_err(sql)?;
+    db.set_prepared_statement_cache_capacity(64);
+    refuse_others(path, &db)?;
+    require(path, &db, "cell_size_check", Value::from(1))?;
+    require(path, &db, "trusted_schema", Value::from(0))?;
+    require(path, &db, "temp_store", Value::from(2))?;
+    require(path, &db, "mmap_size", Value::from(0))?;
+    // KiB, when negative: bounds our memory, and a restart reads everything once anyway.
+    require(path, &db, "cache_size", Value::from(-8_192))?;
+    Ok(db)
+}
+
+fn refuse_others(path: &Path, db: &Connection) -> Result<(), LedgerError> {
+    let read = |pragma: &str| {
+        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|source| LedgerError::sql(path, "open", source))
+    };
+    let found = read("application_id")?;
+    if found != APPLICATION_ID {
+        return Err(LedgerError::WrongApplication { path: path.into(), found });
+    }
+    match read("user_version")? {
+        FORMAT => Ok(()),
+        found if found > FORMAT => {
+            Err(LedgerError::Newer { path: path.into(), found, supported: FORMAT })
+        }
+        found => Err(LedgerError::Malformed {
+            path: path.into(),
+            detail: format!("no version of nines ever wrote format {found}"),
+        }),
+    }
+}
+
+/// Sets a pragma and reads it back.
+fn require(
+    path: &Path,
+    db: &Connection,
+    pragma: &'static str,
+    wanted: Value,
+) -> Result<(), LedgerError> {
+    let sql = |source| LedgerError::sql(path, "set up", source);
+    // Some answer with the new value, some with nothing: reading it back serves all.
+    db.pragma(None, pragma, &wanted, |_| Ok(())).map_err(sql)?;
+    let found: Value = db.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql)?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(LedgerError::Pragma {
+        path: path.into(),
+        pragma,
+        wanted: format!("{wanted:?}"),
+        found: format!("{found:?}"),
+    })
+}

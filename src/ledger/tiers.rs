@@ -1,0 +1,349 @@
+//! How history grows smaller with age: batches, then slices, then one slice a day, then gone.
+//!
+//! Each step is one bounded transaction; what it replaces and what it deletes go together.
+//! Batches leave by range of their number, slices by range of their beginning.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::head::{Digest, Head};
+use super::prepared::{SliceRow, latencies_crc, slice_crc};
+use super::shape::{decode_latencies, decode_runs, encode_latencies, encode_runs};
+use super::store::{self, Shelves, put_slice, settle, take_slice};
+use super::{Ledger, LedgerError};
+use crate::model::{Latencies, Run, SeriesId, Timestamp};
+
+/// Most batches that one call deletes: a few tens of milliseconds, so that a failure that has
+/// to be written meanwhile is not late.
+pub const MAX_COMPACTED: i64 = 256;
+/// Most slices that one call deletes, for the same reason.
+pub const MAX_EXPIRED: i64 = 1_000;
+/// How many series one transaction of a roll-up handles, for the same reason.
+pub const ROLL_UP_SERIES: u32 = 32;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What compacting did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Batches deleted.
+    pub batches: i64,
+    /// Whether another call has more to delete.
+    pub more: bool,
+    /// The series whose records no slice has replaced, and since when, where that kept batches
+    /// that were asked to go.
+    pub held_back: Option<(SeriesId, Timestamp)>,
+}
+
+/// What expiring did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Slices deleted.
+    pub slices: i64,
+    /// Batches deleted.
+    pub batches: i64,
+    /// Whether another call has more to delete.
+    pub more: bool,
+}
+
+/// What rolling up did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RolledUp {
+    /// Slices that were merged.
+    pub merged: u64,
+    /// Slices that took their place.
+    pub into: u64,
+    /// Slices that were left alone because they or their histograms are damaged.
+    pub damaged: u64,
+    /// The next series to handle; none when the day is done.
+    pub next: Option<SeriesId>,
+}
+
+impl Ledger {
+    /// Deletes the batches in front whose records are all due before a moment. Call it once the
+    /// slices of all series up to that moment have been appended: a batch that may hold a record
+    /// that no slice has replaced stays, whatever was asked, and so does all that came after it.
+    ///
+    /// # Errors
+    /// Nothing was deleted: the ledger cannot be read or written.
+    pub fn compact(&mut self, before: Timestamp) -> Result<Compacted, LedgerError> {
+        let frontier = match &self.frontier {
+            Some(frontier) => frontier,
+            None => {
+                self.restore(Timestamp::MIN, &mut |_| {})?;
+                self.frontier.get_or_insert_default()
+            }
+        };
+        let open = frontier.earliest_open().filter(|(_, open)| *open < before);
+        let limit = open.map_or(before, |(_, open)| open);
+        let (batches, more) = self.drop_batches(limit.micros())?;
+        let oldest: Option<i64> = self
+            .db
+            .query_row("SELECT min(first_due) FROM batch", [], |row| row.get(0))
+            .map_err(|source| self.sql("read", source))?;
+        let kept = !more && oldest.is_some_and(|due| due < before.micros());
+        Ok(Compacted { batches, more, held_back: open.filter(|_| kept) })
+    }
+
+    /// Lets go of everything that ended before a moment: slices, batches, and notes of damage.
+    /// Bounded work per call: at most [`MAX_COMPACTED`] batches and [`MAX_EXPIRED`] slices.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written; what has been deleted by then stays deleted.
+    pub fn expire(&mut self, before: Timestamp) -> Result<Expired, LedgerError> {
+        let before = before.micros();
+        let (batches, more_batches) = self.drop_batches(before)?;
+        if let Some(frontier) = &mut self.frontier {
+            frontier.give_up(before);
+        }
+        let mut head = self.head.clone();
+        let (slices, _) = self.transact("expire", |tx| drop_slices(tx, &mut head, before))?;
+        self.head = head;
+        let more = more_batches || slices.is_some();
+        Ok(Expired { slices: slices.unwrap_or(0), batches, more })
+    }
+
+    /// Merges the slices of each series that lie within the UTC day of a moment and follow one
+    /// another without a hole and under the same thresholds into one.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written; series that have been merged by then stay merged.
+    pub fn roll_up(&mut self, day: Timestamp) -> Result<RolledUp, LedgerError> {
+        let mut done = RolledUp { next: Some(SeriesId(0)), ..RolledUp::default() };
+        while let Some(from) = done.next {
+            let step = self.roll_up_from(day, from)?;
+            done.merged += step.merged;
+            done.into += step.into;
+            done.damaged += step.damaged;
+            done.next = step.next;
+        }
+        Ok(done)
+    }
+
+    /// One step of [`Ledger::roll_up`]: the first series from `from` on that have something to
+    /// merge, at most [`ROLL_UP_SERIES`] of them, in one transaction.
+    ///
+    /// # Errors
+    /// Nothing was merged: the ledger cannot be read or written.
+    pub fn roll_up_from(
+        &mut self,
+        day: Timestamp,
+        from: SeriesId,
+    ) -> Result<RolledUp, LedgerError> {
+        let day = day.floor(DAY);
+        let day = day.micros()..day.plus(DAY).micros();
+        let mut head = self.head.clone();
+        let (done, _) =
+            self.transact("roll up", |tx| roll_up(tx, &mut head, day, from.0.into()))?;
+        self.head = head;
+        Ok(done)
+    }
+
+    /// Deletes batches in front that end before a moment: how many, and whether more could go.
+    fn drop_batches(&mut self, before: i64) -> Result<(i64, bool), LedgerError> {
+        let keep: Option<i64> = self
+            .db
+            .query_row("SELECT min(seq) FROM batch WHERE last_due >= ?1", [before], |r| r.get(0))
+            .map_err(|source| self.sql("read", source))?;
+        let first = self.head.first_seq;
+        let end = keep.unwrap_or(self.head.last_seq + 1);
+        let next = end.min(first.saturating_add(MAX_COMPACTED));
+        if next <= first {
+            return Ok((0, false));
+        }
+        let mut head = self.head.clone();
+        head.first_seq = next;
+        let (n, _) = self.transact("compact", |tx| {
+            let n = tx.prepare_cached("DELETE FROM batch WHERE seq < ?1")?.execute([next])?;
+            settle(tx, &mut head, &Shelves::new())?;
+            Ok(n as i64)
+        })?;
+        self.head = head;
+        Ok((n, next < end))
+    }
+}
+
+/// Deletes slices that have ended before a moment, earliest first; none if there are none.
+fn drop_slices(db: &Connection, head: &mut Head, before: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT \"from\", \"to\", crc FROM shelf WHERE \"to\" <= ?1 \
+               ORDER BY \"from\", \"to\" LIMIT 1";
+    let found: Option<(i64, i64, i64)> = db
+        .prepare_cached(sql)?
+        .query_row([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((from, to, crc)) = found else {
+        let sql = "DELETE FROM quarantine WHERE \"to\" <= ?1";
+        db.prepare_cached(sql)?.execute([before])?;
+        return Ok(None);
+    };
+    let sql = "SELECT max(series), count(*), coalesce(sum(crc), 0) FROM (SELECT series, crc \
+               FROM slice WHERE \"from\" = ?1 AND \"to\" = ?2 ORDER BY series LIMIT ?3)";
+    let (last, n, sum): (Option<i64>, i64, i64) = db
+        .prepare_cached(sql)?
+        .query_row([from, to, MAX_EXPIRED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut shelves = Shelves::new();
+    if let Some(last) = last {
+        let these = "\"from\" = ?1 AND \"to\" = ?2 AND series <= ?3";
+        let histograms =
+            format!("SELECT latencies FROM slice WHERE {these} AND latencies IS NOT NULL");
+        let sql = format!("DELETE FROM latencies WHERE id IN ({histograms})");
+        db.prepare_cached(&sql)?.execute([from, to, last])?;
+        let sql = format!("DELETE FROM slice WHERE {these}");
+        db.prepare_cached(&sql)?.execute([from, to, last])?;
+        shelves.entry((from, to)).or_default().1 = Digest { n, sum };
+    }
+    if n < MAX_EXPIRED {
+        // Whatever the books say, nothing is left of it.
+        let sql = "DELETE FROM shelf WHERE \"from\" = ?1 AND \"to\" = ?2";
+        db.prepare_cached(sql)?.execute([from, to])?;
+        head.shelves.remove(crc);
+        shelves.clear();
+    }
+    settle(db, head, &shelves)?;
+    Ok(Some(n))
+}
+
+/// A slice that may become part of a longer one.
+struct Piece {
+    from: i64,
+    to: i64,
+    thresholds: Vec<u32>,
+    runs: Vec<Run>,
+    latencies: Latencies,
+}
+
+fn roll_up(
+    db: &Connection,
+    head: &mut Head,
+    day: Range<i64>,
+    first: i64,
+) -> rusqlite::Result<RolledUp> {
+    let mut done = RolledUp::default();
+    let mut shelves = Shelves::new();
+    let within = shelves_within(db, &day)?;
+    let Some(first) = first_series(db, &within, first)? else { return Ok(done) };
+    let end = first + i64::from(ROLL_UP_SERIES);
+    let pieces = pieces(db, &within, first..end, &mut done)?;
+    for (series, pieces) in pieces {
+        for group in pieces.chunk_by(|a, b| a.to == b.from && a.thresholds == b.thresholds) {
+            if group.len() < 2 {
+                continue;
+            }
+            for piece in group {
+                take_slice(db, &mut shelves, piece.from, series)?;
+            }
+            put_slice(db, head, &mut shelves, &merged(series, group))?;
+            done.merged += group.len() as u64;
+            done.into += 1;
+        }
+    }
+    if done.merged > 0 {
+        settle(db, head, &shelves)?;
+    }
+    done.next = first_series(db, &within, end)?.and_then(|s| u32::try_from(s).ok()).map(SeriesId);
+    Ok(done)
+}
+
+/// Beginnings and ends of the slices within a day, the whole day not among them.
+fn shelves_within(db: &Connection, day: &Range<i64>) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let sql = "SELECT \"from\", \"to\" FROM shelf WHERE \"from\" >= ?1 AND \"from\" < ?2 \
+               AND \"to\" <= ?2 AND NOT (\"from\" = ?1 AND \"to\" = ?2) ORDER BY \"from\", \"to\"";
+    let mut query = db.prepare_cached(sql)?;
+    let rows = query.query_map([day.start, day.end], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// The lowest series from `first` on that has a slice on one of the shelves.
+fn first_series(
+    db: &Connection,
+    shelves: &[(i64, i64)],
+    first: i64,
+) -> rusqlite::Result<Option<i64>> {
+    let mut lowest: Option<i64> = None;
+    let sql = "SELECT min(series) FROM slice WHERE \"from\" = ?1 AND series >= ?2";
+    let mut query = db.prepare_cached(sql)?;
+    for (from, _) in shelves {
+        let found: Option<i64> = query.query_row([*from, first], |row| row.get(0))?;
+        lowest = lowest.into_iter().chain(found).min();
+    }
+    Ok(lowest)
+}
+
+/// The slices of a range of series on the shelves, by series and time.
+fn pieces(
+    db: &Connection,
+    shelves: &[(i64, i64)],
+    series: Range<i64>,
+    done: &mut RolledUp,
+) -> rusqlite::Result<BTreeMap<i64, Vec<Piece>>> {
+    let mut pieces: BTreeMap<i64, Vec<Piece>> = BTreeMap::new();
+    let mut scratch = Vec::new();
+    let sql = "SELECT series, s.crc, s.body, latencies, l.crc, l.body FROM slice s \
+               LEFT JOIN latencies l ON l.id = s.latencies \
+               WHERE \"from\" = ?1 AND \"to\" = ?2 AND series >= ?3 AND series < ?4";
+    let mut query = db.prepare_cached(sql)?;
+    for &(from, to) in shelves {
+        let mut rows = query.query(params![from, to, series.start, series.end])?;
+        while let Some(row) = rows.next()? {
+            let series: i64 = row.get(0)?;
+            match piece(row, from, series, to, &mut scratch) {
+                Some(piece) => pieces.entry(series).or_default().push(piece),
+                None => done.damaged += 1,
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// Reads one slice with its histogram; none if either is damaged.
+fn piece(
+    row: &rusqlite::Row<'_>,
+    from: i64,
+    series: i64,
+    to: i64,
+    scratch: &mut Vec<u8>,
+) -> Option<Piece> {
+    let (crc, body) = (store::int(row, 1)?, store::blob(row, 2)?);
+    let id: Option<i64> = row.get(3).ok()?;
+    if crc != slice_crc(from, series, to, id.is_some(), body) {
+        return None;
+    }
+    let (mut thresholds, mut runs) = (Vec::new(), Vec::new());
+    let start = Timestamp::from_micros(from);
+    decode_runs(start, body, scratch, &mut thresholds, &mut runs)?;
+    let mut latencies = Latencies::default();
+    if id.is_some() {
+        let (crc, body) = (store::int(row, 4)?, store::blob(row, 5)?);
+        if crc != latencies_crc(from, series, to, body) {
+            return None;
+        }
+        latencies = decode_latencies(body, scratch)?;
+    }
+    Some(Piece { from, to, thresholds, runs, latencies })
+}
+
+/// One slice in the place of several that follow one another.
+fn merged(series: i64, group: &[Piece]) -> SliceRow {
+    let (from, to) = (group[0].from, group[group.len() - 1].to);
+    let mut latencies = Latencies::default();
+    let mut runs: Vec<Run> = Vec::new();
+    for piece in group {
+        latencies.merge(&piece.latencies);
+        for run in &piece.runs {
+            match runs.last_mut() {
+                Some(last)
+                    if last.continues_at(run.start, run.step, run.verdict, run.class)
+                        && last.n.checked_add(run.n).is_some() =>
+                {
+                    last.n += run.n;
+                }
+                _ => runs.push(*run),
+            }
+        }
+    }
+    let body = encode_runs(Timestamp::from_micros(from), &group[0].thresholds, &runs);
+    SliceRow { series, from, to, body, latencies: encode_latencies(&latencies) }
+}

@@ -1,0 +1,150 @@
+//! The real `nines run` with a ledger of its own, on a free port.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use nines::model::{Tally, Timestamp};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::exposition::Exposition;
+use super::process::{Process, Ran, run};
+use super::{http, ports, scratch};
+
+/// Longest time the daemon gets to be ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs `nines` to its end.
+pub fn nines(args: &[&str], limit: Duration) -> Ran {
+    run("nines", Command::new(BINARY).args(args), b"", limit)
+}
+
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_nines");
+
+/// A running, killed or stopped daemon; its specs and its ledger outlive it.
+pub struct Daemon {
+    process: Option<Process>,
+    address: SocketAddr,
+    args: Vec<String>,
+    dir: TempDir,
+}
+
+/// What the daemon says about one SLO.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    /// The tick it speaks of.
+    pub at: Timestamp,
+    /// Counts since the history began.
+    pub totals: Tally,
+}
+
+impl Daemon {
+    /// Starts the daemon over one spec file and waits until it is ready. `args` are added to the
+    /// command line.
+    pub fn start(specs: &str, args: &[&str]) -> Self {
+        let dir = scratch("daemon");
+        std::fs::create_dir(dir.path().join("specs")).expect("a writable directory");
+        std::fs::write(dir.path().join("specs/specs.yaml"), specs).expect("a writable directory");
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let mut daemon = Daemon { process: None, address: ports::free(), args, dir };
+        daemon.restart();
+        daemon
+    }
+
+    /// Starts it again on the same port and the same ledger and waits until it is ready.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "the daemon is running already");
+        let mut process =
+            Process::start("nines", &mut self.command(), self.dir.path().join("nines.log"));
+        process.answers(&format!("{}/-/ready", self.url()), START_LIMIT);
+        self.process = Some(process);
+    }
+
+    /// The command line it is started with.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("--specs").arg(self.dir.path().join("specs"));
+        command.arg("--storage.path").arg(self.storage());
+        command.arg("--web.listen-address").arg(self.address.to_string()).args(&self.args);
+        command
+    }
+
+    /// Its ledger's directory.
+    pub fn storage(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Its specs' directory.
+    pub fn specs(&self) -> PathBuf {
+        self.dir.path().join("specs")
+    }
+
+    /// Ends it as a power cut of the process would: `kill -9`.
+    pub fn kill(&mut self) {
+        self.running().kill();
+        self.process = None;
+    }
+
+    /// Asks it to stop, waits until it has, and says how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let status = self.running().terminate();
+        self.process = None;
+        status
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// GETs a path.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> http::Answer {
+        http::get(&format!("{}{path}", self.url()))
+            .unwrap_or_else(|error| panic!("nines does not answer {path}: {error}"))
+    }
+
+    /// Scrapes it.
+    #[track_caller]
+    pub fn metrics(&self) -> Exposition {
+        let answer = self.get("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Exposition::parse(&answer.text())
+    }
+
+    /// What it says about an SLO `service/name`; none as long as it has not evaluated it.
+    #[track_caller]
+    pub fn status(&self, slo: &str) -> Option<Status> {
+        let answer = self.get(&format!("/api/v1/slos/{slo}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        assert_eq!(answer["schema"], "nines.slo/v1");
+        let status = &answer["slo"]["status"];
+        let at = status["at"].as_str()?.parse().expect("`at` is RFC 3339");
+        let count = |outcome: &str| count(&status["totals"][outcome]);
+        let totals = Tally {
+            good: count("good")?,
+            bad: count("bad")?,
+            unknown: count("unknown")?,
+            excluded: count("excluded")?,
+        };
+        Some(Status { at, totals })
+    }
+
+    fn running(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the daemon is running")
+    }
+}
+
+/// A count, written as a number or, for readers without 64-bit integers, as text.
+fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}

@@ -1,0 +1,98 @@
+//! Debian's Prometheus, scraping every second, with its query API.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::{Process, program};
+use super::{http, ports, scratch, until};
+
+/// Longest time Prometheus gets to be ready.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running Prometheus.
+pub struct Prometheus {
+    address: SocketAddr,
+    // Dropped in this order: the process before its directory.
+    _process: Process,
+    _dir: TempDir,
+}
+
+/// One sample of an answer: its labels and its value.
+pub type Sample = (BTreeMap<String, String>, f64);
+
+impl Prometheus {
+    /// Starts a Prometheus that scrapes each `(job, host:port)` every second.
+    pub fn scraping(jobs: &[(&str, String)]) -> Self {
+        let (dir, address) = (scratch("prometheus"), ports::free());
+        let config = dir.path().join("prometheus.yml");
+        std::fs::write(&config, config_text(jobs)).expect("a writable directory");
+        let mut command = Command::new(program("prometheus", "prometheus"));
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=warn");
+        let mut process = Process::start("prometheus", &mut command, dir.path().join("log"));
+        process.answers(&format!("http://{address}/-/ready"), START_LIMIT);
+        Prometheus { address, _process: process, _dir: dir }
+    }
+
+    /// Evaluates an expression now.
+    ///
+    /// # Errors
+    /// What Prometheus says is wrong with the expression.
+    pub fn query(&self, expression: &str) -> Result<Vec<Sample>, String> {
+        let url =
+            format!("http://{}/api/v1/query?query={}", self.address, http::encode(expression));
+        let answer = http::get(&url).map_err(|error| error.to_string())?.json();
+        if answer["status"] != "success" {
+            return Err(answer["error"].to_string());
+        }
+        let data = &answer["data"];
+        match data["resultType"].as_str() {
+            Some("vector") => {
+                Ok(data["result"].as_array().into_iter().flatten().map(sample).collect())
+            }
+            Some("scalar") => Ok(vec![(BTreeMap::new(), number(&data["result"][1]))]),
+            other => Err(format!("a result of type {other:?}")),
+        }
+    }
+
+    /// Waits until an expression has a result and returns it.
+    #[track_caller]
+    pub fn wait_for(&self, expression: &str, limit: Duration) -> Vec<Sample> {
+        until(expression, limit, || self.query(expression).ok().filter(|found| !found.is_empty()))
+    }
+}
+
+fn config_text(jobs: &[(&str, String)]) -> String {
+    let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n\
+                    scrape_configs:\n"
+        .to_owned();
+    for (job, address) in jobs {
+        text.push_str(&format!(
+            "  - {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}\n"
+        ));
+    }
+    text
+}
+
+fn sample(result: &Value) -> Sample {
+    let labels = result["metric"].as_object().into_iter().flatten();
+    let labels = labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()));
+    (labels.collect(), number(&result["value"][1]))
+}
+
+/// Prometheus writes numbers as text; infinities and NaN included.
+fn number(value: &Value) -> f64 {
+    match value.as_str() {
+        Some("+Inf") => f64::INFINITY,
+        Some("-Inf") => f64::NEG_INFINITY,
+        text => text.and_then(|t| t.parse().ok()).unwrap_or(f64::NAN),
+    }
+}

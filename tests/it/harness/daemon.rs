@@ -77,11 +77,6 @@ impl Daemon {
         self.dir.path().join("data")
     }
 
-    /// Its specs' directory.
-    pub fn specs(&self) -> PathBuf {
-        self.dir.path().join("specs")
-    }
-
     /// Ends it as a power cut of the process would: `kill -9`.
     pub fn kill(&mut self) {
         self.running().kill();

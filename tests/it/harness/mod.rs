@@ -15,6 +15,7 @@ pub mod process;
 pub mod prometheus;
 pub mod promtool;
 pub mod server;
+pub mod specs;
 pub mod target;
 pub mod wait;
 pub mod webhook;

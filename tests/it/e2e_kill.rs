@@ -1,0 +1,132 @@
+//! `kill -9`, again and again: no failure that was known is forgotten, and every slot is
+//! accounted for, once.
+//!
+//! The target writes down every answer it gave. What it had answered a quarter of a second
+//! before the kill must be in the ledger; later answers may be lost to `unknown`, never to
+//! nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::harness::daemon::Status;
+use crate::harness::{Behaviour, Daemon, Target, until};
+
+/// How many times the daemon is killed, unless `NINES_KILL_ROUNDS` says otherwise: 200 for a
+/// change to the ledger, 1000 for a release.
+const ROUNDS: u64 = 20;
+
+/// What was answered this long before a kill is durable: a failure is committed within 50 ms of
+/// being known; the rest is for a busy machine.
+const DURABLE_AFTER: Duration = Duration::from_millis(250);
+
+const PROBES: u64 = 8;
+const PROBES_A_SECOND: u64 = 5 * PROBES;
+const SLO: &str = "shop/availability";
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn no_failure_is_forgotten_and_no_slot_is_lost_over_kill_nine() {
+    let rounds = match std::env::var("NINES_KILL_ROUNDS") {
+        Ok(text) => text.parse().expect("NINES_KILL_ROUNDS is a number"),
+        Err(_) => ROUNDS,
+    };
+    let target = Target::start();
+    let mut daemon = Daemon::start(&specs(&target.url()), &[]);
+    let origin = until("the first evaluation", SOON, || daemon.status(SLO));
+    let mut seen = 0;
+    let mut owed = 0;
+    for round in 1..=rounds {
+        fail_half(&target);
+        let wanted = seen + 20 + usize::try_from(spread(round) % 100).expect("below 100");
+        until("some answers", SOON, || (target.served().len() >= wanted).then_some(()));
+        let killed = Instant::now();
+        daemon.kill();
+        target.behave(Behaviour::Good);
+        owed += failures(&target, &mut seen, killed - DURABLE_AFTER);
+        daemon.restart();
+        let status = accounted(&daemon, origin, round);
+        let bad = status.totals.bad - origin.totals.bad;
+        assert!(bad >= owed, "round {round}: {owed} failures were answered, {bad} are known");
+        every_result_was_measured(&target, status, round);
+        owed = bad;
+    }
+}
+
+/// Half of the probes fail, so that failures and successes share every commit.
+fn fail_half(target: &Target) {
+    for probe in 0..PROBES / 2 {
+        target.behave_at(&format!("/{probe}"), Behaviour::Status(500));
+    }
+}
+
+/// How many failures the target has answered up to `until` since `seen`, which moves on.
+fn failures(target: &Target, seen: &mut usize, until: Instant) -> u64 {
+    let served = target.served();
+    let fresh = &served[*seen..];
+    *seen = served.len();
+    fresh.iter().filter(|s| s.status == 500 && s.at <= until).count() as u64
+}
+
+/// Waits until every slot since `origin` is accounted for; none may be counted twice.
+fn accounted(daemon: &Daemon, origin: Status, round: u64) -> Status {
+    let mut last = None;
+    let look = || {
+        let status = daemon.status(SLO)?;
+        let seconds = status.at.since(origin.at).as_secs();
+        let counted = status.totals.scheduled() - origin.totals.scheduled();
+        let scheduled = seconds * PROBES_A_SECOND;
+        assert!(counted <= scheduled, "round {round}: {counted} of {scheduled} slots: {status:?}");
+        last = Some((counted, scheduled, status));
+        (counted == scheduled && seconds > 0).then_some(status)
+    };
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        until("every slot to be accounted for", SOON, look)
+    }));
+    found.unwrap_or_else(|panic| {
+        eprintln!("round {round}: counted, scheduled, status: {last:?}");
+        std::panic::resume_unwind(panic)
+    })
+}
+
+/// Every good or bad slot was a connection to the target: nothing is made up.
+fn every_result_was_measured(target: &Target, status: Status, round: u64) {
+    let what = format!("round {round}: a connection for each of {} results", status.totals.known());
+    until(&what, SOON, || (target.accepted() >= status.totals.known()).then_some(()));
+}
+
+/// A fixed scatter of the rounds' lengths (Knuth's multiplicative hash).
+fn spread(round: u64) -> u64 {
+    round.wrapping_mul(2_654_435_761) >> 8
+}
+
+fn specs(url: &str) -> String {
+    let mut probes = String::new();
+    for probe in 0..PROBES {
+        probes.push_str(&format!(
+            "    - {{name: p{probe}, http: {{url: \"{url}/{probe}\"}}, interval: 200ms, \
+             timeout: 200ms}}\n"
+        ));
+    }
+    format!(
+        "apiVersion: nines/v1\nkind: Service\nmetadata: {{name: shop}}\nspec:\n  probes:\n{probes}  \
+         slos:\n    - {{name: availability, objective: 99%, window: 1h}}\n"
+    )
+}
+
+#[test]
+fn a_graceful_stop_forgets_nothing_at_all() {
+    let target = Target::start();
+    let mut daemon = Daemon::start(&specs(&target.url()), &[]);
+    let origin = until("the first evaluation", SOON, || daemon.status(SLO));
+    fail_half(&target);
+    until("some answers", SOON, || (target.served().len() >= 100).then_some(()));
+    let asked = Instant::now();
+    assert!(daemon.terminate().success(), "SIGTERM is a graceful stop");
+    target.behave(Behaviour::Good);
+    let owed = failures(&target, &mut 0, asked);
+    daemon.restart();
+    let status = accounted(&daemon, origin, 1);
+    let bad = status.totals.bad - origin.totals.bad;
+    assert!(bad >= owed, "{owed} failures were answered before SIGTERM, {bad} are known");
+}

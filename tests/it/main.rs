@@ -1,10 +1,14 @@
 //! Tests of the whole, in one binary.
 
 mod harness;
+mod metrics;
+
+mod dashboards;
 
 mod e2e_alerting;
 mod e2e_bad_alertmanager;
 mod e2e_bad_inputs;
+mod e2e_dashboards;
 mod e2e_demo;
 mod e2e_kill;
 mod e2e_scrape;

@@ -101,7 +101,8 @@ mod tests {
         #[test]
         fn wide_products_agree_with_narrow_ones(a: u64, b: u64, c: u64, d: u64) {
             let wide = cmp_products(a.into(), b.into(), c.into(), d.into());
-            prop_assert_eq!(wide, (u128::from(a) * u128::from(b)).cmp(&(u128::from(c) * u128::from(d))));
+            let (left, right) = (u128::from(a) * u128::from(b), u128::from(c) * u128::from(d));
+            prop_assert_eq!(wide, left.cmp(&right));
         }
 
         #[test]

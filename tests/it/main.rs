@@ -4,6 +4,7 @@ mod harness;
 mod metrics;
 
 mod dashboards;
+mod tidy;
 
 mod e2e_alerting;
 mod e2e_bad_alertmanager;

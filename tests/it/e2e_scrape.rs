@@ -5,44 +5,9 @@ use std::time::Duration;
 
 use crate::harness::http::{self, Answer};
 use crate::harness::{Daemon, Exposition, Prometheus, Target, promtool, specs, until};
+use crate::metrics;
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// What must be there for a plain HTTP probe with one SLO, once something was probed.
-const CONTRACT: &[&str] = &[
-    "nines_build_info",
-    "nines_config_last_reload_successful",
-    "nines_config_last_reload_success_timestamp_seconds",
-    "nines_probes_total",
-    "nines_probe_failures_total",
-    "nines_probe_unknown_total",
-    "nines_probe_success",
-    "nines_probe_last_run_timestamp_seconds",
-    "nines_probe_duration_seconds_bucket",
-    "nines_probe_phase_seconds_total",
-    "nines_probe_start_lag_seconds_bucket",
-    "nines_slo_info",
-    "nines_slo_objective_ratio",
-    "nines_slo_window_seconds",
-    "nines_slo_good_total",
-    "nines_slo_bad_total",
-    "nines_slo_unknown_total",
-    "nines_slo_excluded_total",
-    "nines_slo_sli_ratio",
-    "nines_slo_coverage_ratio",
-    "nines_slo_error_budget_left_ratio",
-    "nines_slo_error_budget_left_seconds",
-    "nines_slo_burn_rate",
-    "nines_slo_evidence",
-    "nines_slo_alert_firing",
-    "nines_slo_last_evaluation_timestamp_seconds",
-    "nines_notifications_sent_total",
-    "nines_notifications_errors_total",
-    "nines_notifications_dropped_total",
-    "nines_notifications_queue_length",
-    "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
-];
 
 /// Label names that clash with what service discovery attaches.
 const CLASHING: &[&str] = &["service", "job", "instance", "type"];
@@ -74,9 +39,18 @@ fn the_exposition_keeps_the_contract_and_promtool_finds_nothing_to_say() {
     assert_eq!((linted.code, linted.stdout.as_str()), (Some(0), ""), "{}", linted.stderr);
 
     let exposition = Exposition::parse(&answer.text());
-    let missing: Vec<_> =
-        CONTRACT.iter().filter(|name| exposition.sum(name, &[]).is_none()).collect();
+    let exported = |name: &str| exposition.families.contains(name);
+    let missing: Vec<_> = metrics::KNOWN
+        .iter()
+        .filter(|name| !metrics::SELDOM.contains(name) && !exported(name))
+        .collect();
     assert!(missing.is_empty(), "not exported: {missing:?}");
+    for process in ["process_cpu_seconds_total", "process_resident_memory_bytes"] {
+        assert!(exported(process), "{process} is not exported");
+    }
+    let text = exposition.families.iter().cloned().collect::<Vec<_>>().join(" ");
+    let strangers = metrics::unknown_in(&text, metrics::KNOWN);
+    assert!(strangers.is_empty(), "exported, and not on the list in metrics.rs: {strangers:?}");
     for sample in &exposition.samples {
         let clash = CLASHING.iter().find(|label| sample.labels.contains_key(**label));
         assert!(clash.is_none(), "{} carries the label {clash:?}", sample.name);

@@ -4,6 +4,7 @@ mod harness;
 mod metrics;
 
 mod dashboards;
+mod deploy;
 mod tidy;
 
 mod e2e_alerting;

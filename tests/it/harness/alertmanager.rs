@@ -24,9 +24,15 @@ pub struct Alertmanager {
 impl Alertmanager {
     /// Starts an Alertmanager that sends everything to `webhook` at once, one group an alert.
     pub fn delivering_to(webhook: &str) -> Self {
+        Self::inhibiting(webhook, " []\n")
+    }
+
+    /// The same with inhibition rules, as they stand after `inhibit_rules:`.
+    pub fn inhibiting(webhook: &str, rules: &str) -> Self {
         let (dir, address) = (scratch("alertmanager"), ports::free());
+        let config_text = format!("inhibit_rules:{rules}{}", CONFIG.replace("WEBHOOK", webhook));
         let config = dir.path().join("alertmanager.yml");
-        std::fs::write(&config, CONFIG.replace("WEBHOOK", webhook)).expect("a writable directory");
+        std::fs::write(&config, config_text).expect("a writable directory");
         let mut command =
             Command::new(program("prometheus-alertmanager", "prometheus-alertmanager"));
         command

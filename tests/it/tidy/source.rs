@@ -93,9 +93,10 @@ fn blank(text: &str) -> String {
 }
 
 fn follows_word(chars: &[char], at: usize) -> bool {
-    // The `b` of a raw byte string is no word.
     let before = |n: usize| at.checked_sub(n).map_or(' ', |i| chars[i]);
-    is_word(before(1)) && !(before(1) == 'b' && !is_word(before(2)))
+    // The `b` of a raw byte string is no word.
+    let byte_string = before(1) == 'b' && !is_word(before(2));
+    is_word(before(1)) && !byte_string
 }
 
 fn line_end(chars: &[char], at: usize) -> usize {

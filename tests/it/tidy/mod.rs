@@ -22,8 +22,16 @@ fn root() -> PathBuf {
 /// Every Rust file of the project, in order.
 fn sources() -> Vec<Source> {
     let files = files().into_iter().filter(|file| file.ends_with(".rs"));
-    let sources: Vec<_> = files.map(|file| Source::new(&file, &read(&file))).collect();
+    let mut sources: Vec<_> = files.map(|file| Source::new(&file, &read(&file))).collect();
     assert!(sources.len() > 20, "the walk has lost its way: {} files", sources.len());
+    let only_for_tests: Vec<_> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let below = |module: &String| source.file.starts_with(&format!("{module}/"));
+        let is_module = |module: &String| source.file == format!("{module}.rs");
+        if only_for_tests.iter().any(|module| below(module) || is_module(module)) {
+            source.lines_before_tests = 0;
+        }
+    }
     sources
 }
 

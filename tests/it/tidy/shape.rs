@@ -95,11 +95,13 @@ fn shapes_are_measured() {
 
     assert_eq!(long_file(&source(&"a\n".repeat(600))), None);
     assert!(long_file(&source(&"a\n".repeat(601))).is_some());
-    let tests = format!("{}#[cfg(test)]\n{}", "a\n".repeat(10), "b\n".repeat(700));
+    let tests = format!("{}#[cfg(test)]\nmod t {{\n{}", "a\n".repeat(10), "b\n".repeat(700));
     assert_eq!(long_file(&source(&tests)), None);
 
     let function = |lines: usize| format!("fn f() {{\n{}}}\n", "    x;\n".repeat(lines - 2));
     assert!(long_functions(&source(&function(70))).is_empty());
     assert_eq!(long_functions(&source(&function(71))), ["src/x.rs: f"]);
-    assert!(long_functions(&source(&format!("#[cfg(test)]\n{}", function(99)))).is_empty());
+    assert!(
+        long_functions(&source(&format!("#[cfg(test)]\nmod t {{\n{}}}", function(99)))).is_empty()
+    );
 }

@@ -34,9 +34,27 @@ impl Source {
         let code = blank(text);
         let all = code.lines().count();
         let is_test = file.starts_with("tests/") || file.ends_with("/tests.rs");
-        let tests = code.lines().position(|line| line == "#[cfg(test)]");
+        // Only a module with a body is the end of the file; clippy sees to it that it is.
+        let lines: Vec<_> = code.lines().collect();
+        let tests = lines.windows(2).position(|pair| {
+            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].contains('{')
+        });
         let lines_before_tests = if is_test { 0 } else { tests.unwrap_or(all) };
         Source { file: file.to_owned(), text: text.to_owned(), code, lines_before_tests }
+    }
+
+    /// The places of the modules that are declared for tests alone, without `.rs`.
+    pub fn test_modules(&self) -> Vec<String> {
+        let own = self.file.strip_suffix(".rs").unwrap_or(&self.file);
+        let (folder, name) = own.rsplit_once('/').unwrap_or(("", own));
+        let folder = if ["mod", "lib", "main"].contains(&name) { folder } else { own };
+        let lines: Vec<_> = self.code.lines().collect();
+        let declared = lines.windows(2).filter(|pair| pair[0].trim() == "#[cfg(test)]");
+        let name = |line: &str| {
+            let (_, name) = line.split_once("mod ")?;
+            name.strip_suffix(';').map(|name| format!("{folder}/{name}"))
+        };
+        declared.filter_map(|pair| name(pair[1])).collect()
     }
 
     /// The code that is no test.
@@ -297,5 +315,10 @@ mod tests {
         assert_eq!(Source::new("src/x.rs", text).production(), "fn a() {}\n");
         assert_eq!(Source::new("src/x/tests.rs", text).production(), "");
         assert_eq!(Source::new("tests/it/x.rs", text).production(), "");
+        let text = "#[cfg(test)]\nmod tests;\nfn a() {}\n";
+        assert_eq!(Source::new("src/x.rs", text).production(), text);
+        let text = "#[cfg(test)]\npub(super) mod fixture;\nmod real;\n";
+        assert_eq!(Source::new("src/a/mod.rs", text).test_modules(), ["src/a/fixture"]);
+        assert_eq!(Source::new("src/a/b.rs", text).test_modules(), ["src/a/b/fixture"]);
     }
 }

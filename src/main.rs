@@ -1,3 +1,7 @@
-//! Entry point.
+//! The program: arguments to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nines::cli::main()
+}

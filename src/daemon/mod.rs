@@ -1,3 +1,236 @@
-//! The running process and its files.
+//! The running process: build, start, serve, drain.
+//!
+//! Carries things between the rooms and decides nothing. Probing has threads of its own, and so
+//! have the engine and the ledger; none of them ever waits for HTTP or for an Alertmanager.
 
 pub mod files;
+pub mod history;
+
+mod core;
+mod own;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{self, Clock};
+use crate::engine::schedule::Grid;
+use crate::engine::{self, Effect, Engine};
+use crate::ledger::{self, Ledger, Writer};
+use crate::model::settings::Alerting;
+use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
+use crate::notify::{self, Notifier};
+use crate::probe::{self, Prober, Report};
+use crate::serve::{Command, Readiness, Server, Site};
+
+use self::core::Core;
+use own::Own;
+
+/// Batches of reports that may wait for the engine; a full channel never delays a probe.
+const MAX_REPORTS: usize = 256;
+/// Requests to reload or quit that may wait.
+const MAX_COMMANDS: usize = 4;
+/// How long a stop waits for Alertmanagers to take what is queued.
+const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
+
+/// A running monitor.
+#[derive(Debug)]
+pub struct Daemon {
+    address: SocketAddr,
+    prober: Prober,
+    core: JoinHandle<()>,
+    core_ended: oneshot::Receiver<()>,
+    writer: Arc<Writer>,
+    notifier: Option<Notifier>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    stop_server: oneshot::Sender<()>,
+    commands: mpsc::Receiver<Command>,
+}
+
+impl Daemon {
+    /// Binds, restores history, and starts to probe, evaluate, serve and page.
+    ///
+    /// # Errors
+    /// The port or the ledger cannot be had, or the system refuses threads. Nothing is left
+    /// running then.
+    pub async fn start(settings: Settings, catalog: Catalog) -> anyhow::Result<Daemon> {
+        let server = Server::bind(settings.listen)?;
+        let address = server.local_addr();
+        let notifier = start_notifier(&settings)?;
+        let restored = restore(&settings, catalog).await?;
+        let Restored { ledger, mut engine, series } = restored;
+
+        let clock = clock_after(engine.history_end());
+        let now = clock.now();
+        let first_due = |probe: &Probe| {
+            Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(now)
+        };
+        let effects = engine.start(first_due, now);
+        let writer = Arc::new(Writer::start(ledger, clock)?);
+        writer.submit(effects.into_iter().filter_map(record).collect());
+
+        let probes = probes(&engine, &series);
+        let engine = Arc::new(RwLock::new(engine));
+        let (sink, inbox) = mpsc::channel(MAX_REPORTS);
+        let config = probe::Config { vantage: settings.vantage.clone(), ..Default::default() };
+        let prober = Prober::start(probes, clock, config, now, sink)?;
+        let own = Arc::new(Own::new(&settings, &engine, &prober, &writer, notifier.as_ref(), now));
+        let core = Core {
+            engine: Arc::clone(&engine),
+            clock,
+            writer: Arc::clone(&writer),
+            notifier: notifier.as_ref().map(Notifier::handle),
+            retention: settings.retention,
+            durations: own.durations(),
+        };
+        let (core, core_ended) = core.spawn(inbox)?;
+
+        let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
+        let (_, readiness) = watch::channel(Readiness::Ready);
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let site = Site { engine, settings, own, readiness, commands: commands_in, clock };
+        let (stop_server, stopped) = oneshot::channel();
+        let server = tokio::spawn(server.run(site, async {
+            // An error says that the daemon is gone, which ends serving just as well.
+            let _ = stopped.await;
+        }));
+        Ok(Daemon {
+            address,
+            prober,
+            core,
+            core_ended,
+            writer,
+            notifier,
+            server,
+            stop_server,
+            commands,
+        })
+    }
+
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lives until somebody asks it to quit.
+    ///
+    /// # Errors
+    /// A part that must not end has ended.
+    pub async fn live(&mut self) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Quit) => return Ok(()),
+                    Some(Command::Reload(answer)) => {
+                        let reason = "this version reads its configuration at start only; \
+                                      restart it, history and alerts are kept";
+                        // Nobody waits for the answer any more if this fails.
+                        let _ = answer.send(Err(reason.to_owned()));
+                    }
+                    None => return Err(anyhow!("the HTTP server has ended")),
+                },
+                _ = &mut self.core_ended => return Err(anyhow!("the engine has ended")),
+                served = &mut self.server => {
+                    return Err(anyhow!("the HTTP server has ended: {served:?}"));
+                }
+            }
+        }
+    }
+
+    /// Stops in good order: no new probes, those in flight reported, everything durable, what
+    /// is queued for Alertmanagers sent.
+    ///
+    /// # Errors
+    /// The disk does not take what was left.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.prober.stop().await;
+        // The prober was the only one to fill the engine's inbox, so the engine ends now.
+        let core = self.core;
+        let ended = tokio::task::spawn_blocking(move || core.join()).await?;
+        let writer = Arc::clone(&self.writer);
+        let kept = tokio::task::spawn_blocking(move || writer.stop()).await?;
+        if let Some(notifier) = self.notifier {
+            notifier.drain(NOTIFY_DRAIN).await;
+        }
+        // An error says that it has stopped already.
+        let _ = self.stop_server.send(());
+        let _ = self.server.await;
+        kept.context("some results could not be kept")?;
+        ended.map_err(|_| anyhow!("the engine ended in a panic; its message is above"))
+    }
+}
+
+fn start_notifier(settings: &Settings) -> anyhow::Result<Option<Notifier>> {
+    notify::install_crypto();
+    if settings.alerting != Alerting::Direct {
+        return Ok(None);
+    }
+    let config = notify::Config {
+        alertmanagers: settings.alertmanagers.clone(),
+        external_url: settings.external_url.clone(),
+        patience: notify::Patience::default(),
+    };
+    Ok(Some(Notifier::start(&config)?))
+}
+
+struct Restored {
+    ledger: Ledger,
+    engine: Engine,
+    series: BTreeMap<ProbeId, SeriesId>,
+}
+
+/// Opens the ledger and rebuilds the engine's state from it.
+async fn restore(settings: &Settings, catalog: Catalog) -> anyhow::Result<Restored> {
+    let (path, vantage) = (settings.storage_path.clone(), settings.vantage.clone());
+    let options = engine::Options { vantage: vantage.clone(), resend_delay: settings.resend_delay };
+    let restored = tokio::task::spawn_blocking(move || -> anyhow::Result<Restored> {
+        let mut ledger = Ledger::open(&path, ledger::Options::default())?;
+        let series = history::series_of(&mut ledger, &catalog, &vantage)?;
+        let mut engine = Engine::new(Arc::new(catalog), &series, options);
+        history::restore(&mut ledger, &mut engine, clock::wall_now())?;
+        Ok(Restored { ledger, engine, series })
+    });
+    restored.await?
+}
+
+/// The timeline of this process. It never begins before the history that is there: if the wall
+/// clock has gone back since, it goes on where history ends.
+fn clock_after(history_end: Option<Timestamp>) -> Clock {
+    let wall = clock::wall_now();
+    match history_end {
+        Some(end) if end > wall.plus(TOLERATED_FUTURE) => {
+            tracing::warn!(
+                wall = %wall,
+                history_end = %end,
+                "the wall clock is behind the recorded history; time goes on from there"
+            );
+            Clock::starting_at(end)
+        }
+        _ => Clock::start(),
+    }
+}
+
+/// How far ahead of the wall clock history may end without a word: the slot that comes next is
+/// due up to an interval ahead.
+const TOLERATED_FUTURE: Duration = Duration::from_secs(86_400 + 60);
+
+fn record(effect: Effect) -> Option<Record> {
+    match effect {
+        Effect::Append(record) => Some(record),
+        Effect::Compact(_) | Effect::Notify(_) => None,
+    }
+}
+
+fn probes(engine: &Engine, series: &BTreeMap<ProbeId, SeriesId>) -> Vec<(SeriesId, Probe)> {
+    let probes = engine.catalog().probes();
+    probes.filter_map(|probe| Some((*series.get(&probe.id)?, probe.clone()))).collect()
+}
+
+/// What the prober hands to the engine.
+type Reports = Vec<Report>;

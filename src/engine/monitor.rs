@@ -226,6 +226,11 @@ impl Engine {
         Some(evaluate::evaluate(&moment, &state.slo, pairs))
     }
 
+    /// How far back memory reaches, over all histories.
+    pub fn memory(&self) -> Duration {
+        self.memory.iter().copied().max().unwrap_or_default()
+    }
+
     /// When the slot after the last recorded one of any series is due: the least moment at
     /// which this history can be continued without counting time twice.
     pub fn history_end(&self) -> Option<Timestamp> {
@@ -281,7 +286,8 @@ impl Engine {
         }
     }
 
-    fn restore_state(&mut self, name: &str, json: &str) {
+    /// Takes back a named state; one that nothing here goes by is left alone.
+    pub fn restore_state(&mut self, name: &str, json: &str) {
         let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
         for alert in all.chain([&mut self.watchdog]) {
             if alert.state_name() == name {
@@ -290,6 +296,15 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Ends restoring: what waited for a predecessor is accepted as it is.
+    pub fn finish_restore(&mut self) {
+        for probe in 0..self.rolls.len() {
+            let runs = self.rolls[probe].finish_restore();
+            self.feed_all(probe, &runs);
+        }
+        self.orphans.values_mut().for_each(|roll| drop(roll.finish_restore()));
     }
 
     /// Begins to live: accounts for the time since each series was last heard of, as unknown,

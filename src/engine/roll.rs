@@ -179,6 +179,11 @@ impl Roll {
         self.restore_waiting(None, MAX_EARLY)
     }
 
+    /// Accepts every restored slot that still waits.
+    pub fn finish_restore(&mut self) -> Vec<Run> {
+        self.restore_waiting(None, 0)
+    }
+
     /// Accepts restored slots, those due before `until` and as many as leave at most `keep`.
     fn restore_waiting(&mut self, until: Option<Timestamp>, keep: usize) -> Vec<Run> {
         let mut accepted = Vec::new();

@@ -1,0 +1,258 @@
+//! `nines backtest`: the daemon's own engine over any history.
+//!
+//! Reads events from a file or a ledger, ticks once a second of event time and prints what
+//! would have paged, when, what it cost, and how well the alert policy told what mattered.
+
+mod events;
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::engine::backtest::{self, Interval, Replay, Score};
+use crate::engine::evaluate::Histories;
+use crate::engine::render;
+use crate::engine::series::Series;
+use crate::model::time::format_duration;
+use crate::model::{Catalog, Severity, ShortThreshold, Slo, SloId, Timestamp, decimal, number};
+
+use super::Format;
+
+/// Where the history comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Events, one a line; `-` is the standard input.
+    Events(PathBuf),
+    /// A ledger of this process's vantage, restricted to a stretch of time.
+    Ledger {
+        /// Its directory.
+        path: PathBuf,
+        /// The vantage whose history is meant.
+        vantage: String,
+        /// Slots due from here on.
+        from: Option<Timestamp>,
+        /// Slots due before this.
+        to: Option<Timestamp>,
+    },
+}
+
+/// One SLO's history and what came of it.
+struct Finding<'a> {
+    slo: &'a Slo,
+    series: Vec<Series>,
+    /// Under the policy as declared, and under each rule for short windows.
+    replays: Option<[Replay; 3]>,
+}
+
+/// Replays and prints.
+///
+/// # Errors
+/// The history cannot be read, or nothing in it belongs to the specs.
+pub fn run(
+    catalog: &Catalog,
+    source: &Source,
+    at: &[Timestamp],
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let histories = read(catalog, source)?;
+    let findings: Vec<Finding<'_>> = catalog
+        .slos()
+        .filter_map(|(_, slo)| histories.get(&slo.id).map(|series| find(slo, series.clone())))
+        .collect();
+    match format {
+        Format::Json => {
+            let slos: Vec<Value> = findings.iter().map(|finding| finding.json(at)).collect();
+            let suite = json!({"page": suite(&findings, 0), "ticket": suite(&findings, 1)});
+            let all = json!({"schema": "nines.backtest/v1", "slos": slos, "score": suite});
+            writeln!(out, "{all}")?;
+        }
+        Format::Table => findings.iter().try_for_each(|finding| finding.table(out))?,
+    }
+    Ok(())
+}
+
+fn find(slo: &Slo, series: Vec<Series>) -> Finding<'_> {
+    let of: Vec<usize> = (0..series.len()).collect();
+    let histories = Histories { series: &series, of: &of };
+    let replay = |short| backtest::replay(histories, slo, short);
+    let replays = replay(None)
+        .zip(replay(Some(ShortThreshold::Same)))
+        .zip(replay(Some(ShortThreshold::One)))
+        .map(|((declared, same), one)| [declared, same, one]);
+    Finding { slo, series, replays }
+}
+
+fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
+    match source {
+        Source::Events(path) => {
+            let find = |id: &str| catalog.slos().map(|(_, s)| s).find(|s| s.id.as_str() == id);
+            let known: Vec<_> = catalog.slos().take(8).map(|(_, slo)| slo.id.as_str()).collect();
+            let known = known.join(", ");
+            let name = path.display();
+            let histories = if path.as_os_str() == "-" {
+                events::read(&mut std::io::stdin().lock(), find, &known)
+            } else {
+                let file = std::fs::File::open(path)
+                    .with_context(|| format!("cannot open the events file {name}"))?;
+                events::read(&mut BufReader::new(file), find, &known)
+            };
+            let histories = histories.with_context(|| format!("in events {name}"))?;
+            let id = |(id, series): (String, Series)| Some((id.parse().ok()?, vec![series]));
+            Ok(histories.into_iter().filter_map(id).collect())
+        }
+        Source::Ledger { path, vantage, from, to } => {
+            crate::daemon::history::of_ledger(catalog, path, vantage, *from, *to)
+        }
+    }
+}
+
+impl Finding<'_> {
+    fn histories<'b>(&'b self, of: &'b [usize]) -> Histories<'b> {
+        Histories { series: &self.series, of }
+    }
+
+    fn json(&self, at: &[Timestamp]) -> Value {
+        let of: Vec<usize> = (0..self.series.len()).collect();
+        let histories = self.histories(&of);
+        let last = backtest::ticks(histories).map(|(_, last)| last);
+        let states: Vec<Value> = at
+            .iter()
+            .copied()
+            .chain(last)
+            .map(|at| render::status_json(&backtest::status_at(histories, self.slo, at)))
+            .collect();
+        let mut json = json!({
+            "slo": self.slo.id.as_str(),
+            "objective": self.slo.objective.ratio(),
+            "window": format_duration(self.slo.window),
+            "states": states,
+            "alerts": [],
+            "pages": [],
+            "tickets": [],
+            "score": {"page": score_json(Score::default()), "ticket": score_json(Score::default())},
+        });
+        if let Some([declared, same, one]) = &self.replays {
+            json["alerts"] = self.alerts_json(histories, declared);
+            merge(&mut json, replay_json(declared));
+            json["variants"] = json!({"same": replay_json(same), "1x": replay_json(one)});
+        }
+        json
+    }
+
+    fn alerts_json(&self, histories: Histories<'_>, replay: &Replay) -> Value {
+        let pairs = self.slo.policy.iter().flat_map(|policy| &policy.pairs).zip(&replay.pairs);
+        let mut alerts: Vec<(Timestamp, Value)> = Vec::new();
+        for (pair, intervals) in pairs {
+            for interval in intervals {
+                let status = backtest::status_at(histories, self.slo, interval.on);
+                let mut alert = interval_json(interval);
+                alert["severity"] = pair.severity.word().into();
+                alert["pair"] = pair.name().into();
+                alert["spent_ratio_at_on"] = status.budget.spent_ratio().into();
+                alerts.push((interval.on, alert));
+            }
+        }
+        alerts.sort_by_key(|(on, _)| *on);
+        alerts.into_iter().map(|(_, alert)| alert).collect()
+    }
+
+    fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let of: Vec<usize> = (0..self.series.len()).collect();
+        let histories = self.histories(&of);
+        let Some((first, last)) = backtest::ticks(histories) else { return Ok(()) };
+        let status = backtest::status_at(histories, self.slo, last);
+        let counted = status.budget.counted;
+        writeln!(
+            out,
+            "{}: {} over {}, {first} to {last}",
+            self.slo.id,
+            self.slo.objective,
+            format_duration(self.slo.window),
+        )?;
+        writeln!(
+            out,
+            "  {} good ({} bad of {}), coverage {}, budget left {} of {}, {}",
+            number::percent(counted.good, counted.total()),
+            counted.bad,
+            counted.total(),
+            number::percent_of(status.coverage.numerator as i128, status.coverage.denominator),
+            status.budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds),
+            number::duration(status.budget.total_time()),
+            status.accounting.words(),
+        )?;
+        let Some([declared, same, one]) = &self.replays else {
+            return writeln!(out, "  no alert policy");
+        };
+        for severity in Severity::ALL {
+            for interval in &declared.severities[severity.index()].firing {
+                let off = interval.off.map_or("still firing".to_owned(), |off| off.to_string());
+                writeln!(out, "  {} from {} until {off}", severity.word(), interval.on)?;
+            }
+            let told = |replay: &Replay| {
+                let score = replay.severities[severity.index()].score;
+                let ratio = |of| share(score.both, of).unwrap_or_else(|| "-".to_owned());
+                format!("precision {} recall {}", ratio(score.alerted), ratio(score.significant))
+            };
+            writeln!(
+                out,
+                "  {}: {} (short window at 1x: {})",
+                severity.word(),
+                told(same),
+                told(one)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn merge(json: &mut Value, other: Value) {
+    if let (Value::Object(json), Value::Object(other)) = (json, other) {
+        json.extend(other);
+    }
+}
+
+fn replay_json(replay: &Replay) -> Value {
+    let [page, ticket] = &replay.severities;
+    let intervals = |all: &[Interval]| all.iter().map(interval_json).collect::<Value>();
+    json!({
+        "pages": intervals(&page.firing),
+        "tickets": intervals(&ticket.firing),
+        "score": {"page": score_json(page.score), "ticket": score_json(ticket.score)},
+    })
+}
+
+fn interval_json(interval: &Interval) -> Value {
+    let off = interval.off.map(|off| off.to_string());
+    json!({"on": interval.on.to_string(), "off": off})
+}
+
+/// Precision and recall over every SLO together, under both rules for short windows.
+fn suite(findings: &[Finding<'_>], severity: usize) -> Value {
+    let total = |variant: usize| {
+        let replays = findings.iter().filter_map(|finding| finding.replays.as_ref());
+        let scores = replays.map(|replays| replays[variant].severities[severity].score);
+        score_json(scores.fold(Score::default(), std::ops::Add::add))
+    };
+    let mut json = total(0);
+    json["variants"] = json!({"same": total(1), "1x": total(2)});
+    json
+}
+
+fn score_json(score: Score) -> Value {
+    json!({
+        "precision": share(score.both, score.alerted),
+        "recall": share(score.both, score.significant),
+        "alerted": score.alerted,
+        "significant": score.significant,
+        "both": score.both,
+    })
+}
+
+/// A share as decimal text; none of nothing.
+fn share(of: u64, all: u64) -> Option<String> {
+    decimal::ratio(of.into(), all.into())
+}

@@ -1,0 +1,136 @@
+//! Flags that several commands share, and what they stand for.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::daemon::files;
+use crate::model::{Catalog, Settings, Timestamp};
+use crate::spec::{self, Loaded, config::Config};
+
+use super::Failure;
+use super::backtest::Source;
+
+/// Where specs are.
+#[derive(Clone, Debug, Args)]
+pub struct Specs {
+    /// A spec file, or a directory of them (read recursively, *.yaml and *.yml); may be repeated.
+    #[arg(long, value_name = "PATH")]
+    pub specs: Vec<PathBuf>,
+    /// The operator's config file.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+}
+
+impl Specs {
+    /// The config file's content; defaults without a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or has problems.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let Some(path) = &self.config_file else { return Ok(Config::default()) };
+        let file = files::read_file(path)?;
+        spec::config::load(&file).map_err(|problems| Failure::Invalid(problems).into())
+    }
+
+    /// The paths that the flags name, or else the config file, or else `slo-specs`.
+    ///
+    /// # Errors
+    /// The config file's.
+    pub fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
+        if !self.specs.is_empty() {
+            return Ok(self.specs.clone());
+        }
+        let configured = self.config()?.specs.unwrap_or_default();
+        match configured.is_empty() {
+            false => Ok(configured),
+            true => bail!("no specs are named; give --specs PATH or `specs` in the config file"),
+        }
+    }
+
+    /// What the operator allows specs.
+    ///
+    /// # Errors
+    /// The config file's.
+    pub fn options(&self) -> anyhow::Result<spec::Options> {
+        let config = self.config()?;
+        let mut settings = Settings::default();
+        config.apply(&mut settings);
+        Ok(options(&settings, &config))
+    }
+
+    /// Reads the specs.
+    ///
+    /// # Errors
+    /// They cannot be read, or have problems.
+    pub fn catalog(&self) -> anyhow::Result<Catalog> {
+        Ok(load(&self.paths()?, &self.options()?)?.catalog)
+    }
+}
+
+/// What these settings allow specs.
+pub fn options(settings: &Settings, config: &Config) -> spec::Options {
+    spec::Options {
+        limits: settings.limits,
+        retention: settings.retention,
+        allow_files_outside: config.allow_files_outside.unwrap_or(false),
+    }
+}
+
+/// Reads specs from disk into a catalogue.
+///
+/// # Errors
+/// They cannot be read, or have problems.
+pub fn load(paths: &[PathBuf], options: &spec::Options) -> anyhow::Result<Loaded> {
+    let files = files::read_specs(paths)?;
+    Ok(spec::load(&files, options).map_err(Failure::Invalid)?)
+}
+
+/// Which daemon is asked.
+#[derive(Clone, Debug, Args)]
+pub struct Url {
+    /// The daemon's base URL.
+    #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
+    pub url: String,
+}
+
+/// Which history is replayed.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct History {
+    /// Events, one JSON object a line; `-` is the standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["storage_path", "from", "to"])]
+    pub events: Option<PathBuf>,
+    /// A ledger's directory. The daemon that writes it must be stopped.
+    #[arg(long = "storage.path", value_name = "DIR")]
+    pub storage_path: Option<PathBuf>,
+    /// Only slots due from here on.
+    #[arg(long, value_name = "TIME", requires = "storage_path")]
+    pub from: Option<Timestamp>,
+    /// Only slots due before this.
+    #[arg(long, value_name = "TIME", requires = "storage_path")]
+    pub to: Option<Timestamp>,
+    /// The vantage whose history is meant.
+    #[arg(long, default_value = "local", requires = "storage_path")]
+    pub vantage: String,
+}
+
+impl History {
+    /// What the flags name.
+    ///
+    /// # Errors
+    /// None is named.
+    pub fn source(&self) -> anyhow::Result<Source> {
+        match (&self.events, &self.storage_path) {
+            (Some(events), _) => Ok(Source::Events(events.clone())),
+            (None, Some(path)) => Ok(Source::Ledger {
+                path: path.clone(),
+                vantage: self.vantage.clone(),
+                from: self.from,
+                to: self.to,
+            }),
+            (None, None) => bail!("give --events FILE or --storage.path DIR"),
+        }
+    }
+}

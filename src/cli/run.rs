@@ -1,0 +1,138 @@
+//! `nines run`: the daemon.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::daemon::Daemon;
+use crate::model::settings::Alerting;
+use crate::model::time::parse_duration;
+use crate::model::{Catalog, Settings};
+use crate::spec::config::{parse_base_url, parse_listen};
+
+use super::flags;
+use super::logging::{self, LogFormat, LogLevel};
+
+/// Flags of the daemon. What a flag says goes before what the config file says.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    specs: flags::Specs,
+    /// Where HTTP is served [default: 127.0.0.1:10099].
+    #[arg(long = "web.listen-address", value_name = "ADDR", value_parser = parse_listen)]
+    listen: Option<SocketAddr>,
+    /// The address by which people reach that [default: http://LISTEN-ADDRESS].
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = parse_base_url)]
+    external_url: Option<String>,
+    /// Let PUT and POST to /-/quit work.
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
+    /// The ledger's directory; made if it is not there [default: nines-data].
+    #[arg(long = "storage.path", value_name = "DIR")]
+    storage_path: Option<PathBuf>,
+    /// How long history is kept [default: 400d].
+    #[arg(long = "storage.retention.time", value_name = "DURATION", value_parser = parse_duration)]
+    retention: Option<Duration>,
+    /// The base URL of an Alertmanager to page; may be repeated. All of them are told.
+    #[arg(long = "alertmanager.url", value_name = "URL", value_parser = parse_base_url)]
+    alertmanagers: Vec<String>,
+    /// How often a firing alert is sent again [default: 1m].
+    #[arg(long = "alerts.resend-delay", value_name = "DURATION", value_parser = parse_duration)]
+    resend_delay: Option<Duration>,
+    /// Which log lines are written.
+    #[arg(long = "log.level", value_enum, default_value_t)]
+    log_level: LogLevel,
+    /// How log lines are written.
+    #[arg(long = "log.format", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// Runs until a signal or a request to quit.
+///
+/// # Errors
+/// It cannot start, or a part of it fails.
+pub fn run(flags: &Flags) -> anyhow::Result<()> {
+    logging::start(flags.log_level, flags.log_format);
+    let (settings, catalog) = settle(flags)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(settings, catalog).await?;
+        until_told(daemon).await
+    })
+}
+
+/// The runtime for HTTP and notifications; probing and evaluation have threads of their own.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve HTTP")
+}
+
+/// Lives until SIGINT, SIGTERM or a request to quit, then stops in good order.
+///
+/// # Errors
+/// A part fails, or what was left cannot be kept.
+pub async fn until_told(mut daemon: Daemon) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let lived = loop {
+        tokio::select! {
+            lived = daemon.live() => break lived,
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hang_up.recv() => tracing::warn!(
+                "SIGHUP is ignored: this version reads its configuration at start only"
+            ),
+        }
+    };
+    tracing::info!("stopping: waiting for probes in flight");
+    let stopped = daemon.stop().await;
+    if stopped.is_ok() && lived.is_ok() {
+        tracing::info!("stopped; everything is durable");
+    }
+    lived.and(stopped)
+}
+
+/// Flags before config file before defaults, and the specs they name.
+fn settle(flags: &Flags) -> anyhow::Result<(Settings, Catalog)> {
+    let config = flags.specs.config()?;
+    let mut settings = Settings::default();
+    config.apply(&mut settings);
+    settings.specs = flags.specs.paths()?;
+    if let Some(listen) = flags.listen {
+        settings.listen = listen;
+        settings.external_url =
+            config.external_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+    }
+    if let Some(url) = &flags.external_url {
+        settings.external_url.clone_from(url);
+    }
+    if let Some(path) = &flags.storage_path {
+        settings.storage_path.clone_from(path);
+    }
+    if let Some(retention) = flags.retention {
+        settings.retention = retention;
+    }
+    if !flags.alertmanagers.is_empty() {
+        settings.alertmanagers.clone_from(&flags.alertmanagers);
+    }
+    if let Some(delay) = flags.resend_delay {
+        settings.resend_delay = delay;
+    }
+    settings.enable_lifecycle |= flags.enable_lifecycle;
+    let loaded = flags::load(&settings.specs, &flags::options(&settings, &config))?;
+    for warning in &loaded.warnings {
+        tracing::warn!(place = warning.location(), "{}", warning.message);
+    }
+    if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {
+        tracing::warn!("no Alertmanager is configured; alerts are shown but nobody is paged");
+    }
+    Ok((settings, loaded.catalog))
+}

@@ -1,0 +1,192 @@
+//! `nines slo list|show`: how the SLOs of a running daemon stand.
+
+use std::io::Write;
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use crate::model::number;
+
+use super::{Format, client};
+
+/// What makes the command end with code 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailOn {
+    /// More than the whole budget is spent.
+    Spent,
+    /// A page is firing.
+    Page,
+    /// A ticket is firing.
+    Ticket,
+    /// There is no status, or nothing was measured in the window.
+    NoData,
+}
+
+/// Lists every SLO, or those of a team. Says whether none of `fail_on` holds for any.
+///
+/// # Errors
+/// The daemon does not answer.
+pub fn list(
+    url: &str,
+    team: Option<&str>,
+    fail_on: &[FailOn],
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let query = team.map(|team| format!("?team={}", escape(team))).unwrap_or_default();
+    let json = client::get_json(url, &format!("/api/v1/slos{query}"))?;
+    let none = Vec::new();
+    let slos = json["slos"].as_array().unwrap_or(&none);
+    match format {
+        Format::Json => writeln!(out, "{json}")?,
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_preset(presets::NOTHING);
+            table.set_header([
+                "SLO", "TEAM", "OBJECTIVE", "WINDOW", "SLI", "COVERAGE", "BUDGET LEFT", "STATE",
+            ]);
+            for slo in slos {
+                table.add_row(row(slo));
+            }
+            writeln!(out, "{}", trim_lines(&table))?;
+        }
+    }
+    Ok(!slos.iter().any(|slo| fail_on.iter().any(|wish| holds(slo, *wish))))
+}
+
+/// Shows one SLO. Says whether none of `fail_on` holds for it.
+///
+/// # Errors
+/// The daemon does not answer, or does not know the SLO.
+pub fn show(
+    url: &str,
+    id: &str,
+    at: Option<&str>,
+    fail_on: &[FailOn],
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let query = at.map(|at| format!("?at={}", escape(at))).unwrap_or_default();
+    let json = client::get_json(url, &format!("/api/v1/slos/{id}{query}"))?;
+    let slo = &json["slo"];
+    match format {
+        Format::Json => writeln!(out, "{json}")?,
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_preset(presets::NOTHING);
+            details(slo).into_iter().for_each(|row| drop(table.add_row(row)));
+            writeln!(out, "{}", trim_lines(&table))?;
+        }
+    }
+    Ok(!fail_on.iter().any(|wish| holds(slo, *wish)))
+}
+
+fn holds(slo: &Value, wish: FailOn) -> bool {
+    let status = &slo["status"];
+    let firing = |name: &str| {
+        let alerts = slo["alerts"].as_array().into_iter().flatten();
+        alerts.into_iter().any(|a| a["name"] == name && a["state"] == "firing")
+    };
+    match wish {
+        FailOn::Spent => status["accounting"] == "spent",
+        FailOn::Page => firing("NinesErrorBudgetBurnFast"),
+        FailOn::Ticket => firing("NinesErrorBudgetBurnSlow"),
+        FailOn::NoData => status["sli"].is_null(),
+    }
+}
+
+fn row(slo: &Value) -> [String; 8] {
+    let status = &slo["status"];
+    [
+        text(&slo["id"]),
+        text(&slo["team"]),
+        text(&slo["objective"]),
+        text(&slo["window"]),
+        sli(status),
+        coverage(status),
+        left(status),
+        state(slo),
+    ]
+}
+
+fn details(slo: &Value) -> Vec<[String; 2]> {
+    let status = &slo["status"];
+    let count = |key: &str| status[key].as_u64().unwrap_or(0);
+    let mut rows = vec![
+        ["SLO".to_owned(), text(&slo["id"])],
+        ["team".to_owned(), text(&slo["team"])],
+        [
+            "objective".to_owned(),
+            format!("{} over {}", text(&slo["objective"]), text(&slo["window"])),
+        ],
+        ["as of".to_owned(), text(&status["at"])],
+        ["SLI".to_owned(), sli(status)],
+        [
+            "slots".to_owned(),
+            format!(
+                "{} good, {} bad, {} unknown, {} excluded",
+                count("good"),
+                count("bad"),
+                count("unknown"),
+                count("excluded")
+            ),
+        ],
+        ["coverage".to_owned(), coverage(status)],
+        ["budget left".to_owned(), left(status)],
+        ["accounting".to_owned(), text(&status["accounting"])],
+        ["evidence".to_owned(), text(&status["evidence"])],
+        ["state".to_owned(), state(slo)],
+    ];
+    for burn in status["burn"].as_array().into_iter().flatten() {
+        let rate = burn["rate"].as_str().map_or(number::NO_DATA.to_owned(), |r| format!("{r}x"));
+        rows.push([format!("burn over {}", text(&burn["window"])), rate]);
+    }
+    rows
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
+}
+
+/// The one percentage formatter over the counts, which is what the ratio was made of.
+fn sli(status: &Value) -> String {
+    let count = |key: &str| status[key].as_u64().unwrap_or(0);
+    number::percent(count("good"), count("good") + count("bad"))
+}
+
+fn coverage(status: &Value) -> String {
+    status["coverage"].as_str().unwrap_or("0").to_owned()
+}
+
+fn left(status: &Value) -> String {
+    let seconds = status["budget"]["left_seconds"].as_str().and_then(|text| text.parse().ok());
+    let total = status["budget"]["total_events"].as_str().unwrap_or("0");
+    match seconds {
+        Some(seconds) => format!("{} ({total} events in all)", number::seconds(seconds)),
+        None => number::NO_DATA.to_owned(),
+    }
+}
+
+fn state(slo: &Value) -> String {
+    let states = [
+        (FailOn::NoData, number::NO_DATA),
+        (FailOn::Page, "burning fast"),
+        (FailOn::Spent, "objective missed"),
+        (FailOn::Ticket, "burning"),
+    ];
+    let word = states.iter().find(|(wish, _)| holds(slo, *wish)).map(|(_, word)| *word);
+    word.unwrap_or("meeting objective").to_owned()
+}
+
+/// A table without the blanks that a terminal would not show anyway.
+fn trim_lines(table: &Table) -> String {
+    table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Percent-encodes everything that a query value may not hold.
+fn escape(text: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~:".contains(&b);
+    text.bytes()
+        .map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}

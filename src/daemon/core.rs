@@ -1,0 +1,148 @@
+//! The engine's thread: results in, effects out.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::clock::Clock;
+use crate::engine::counters::Histogram;
+use crate::engine::{Effect, Engine};
+use crate::ledger::{Upkeep, Writer};
+use crate::model::{Record, Timestamp};
+use crate::notify;
+use crate::probe::Report;
+
+use super::Reports;
+
+/// How often the engine looks whether a second is complete. A result that comes late in its
+/// second is then judged soon after, not a whole second later.
+const LOOK: Duration = Duration::from_millis(200);
+/// A day of history is merged once it is complete.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the engine's thread works with.
+pub struct Core {
+    /// The engine, which surfaces read.
+    pub engine: Arc<RwLock<Engine>>,
+    /// The time.
+    pub clock: Clock,
+    /// Where records go.
+    pub writer: Arc<Writer>,
+    /// Where notices go, if this process pages.
+    pub notifier: Option<notify::Handle>,
+    /// How long history is kept.
+    pub retention: Duration,
+    /// How long evaluations took.
+    pub durations: Arc<Mutex<Histogram>>,
+}
+
+impl Core {
+    /// Starts the thread. It ends once every sender of `inbox` is gone, after a last look; the
+    /// receiver hears when it has ended for whatever reason.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn spawn(
+        self,
+        inbox: mpsc::Receiver<Reports>,
+    ) -> anyhow::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (alive, ended) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive;
+            runtime.block_on(self.work(inbox));
+        })?;
+        Ok((thread, ended))
+    }
+
+    async fn work(self, mut inbox: mpsc::Receiver<Reports>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                reports = inbox.recv() => match reports {
+                    Some(reports) => self.observe(reports),
+                    None => break,
+                },
+                _ = looks.tick() => self.look(),
+            }
+        }
+        self.look();
+    }
+
+    fn engine(&self) -> RwLockWriteGuard<'_, Engine> {
+        // A reader cannot leave it half-written, and a writer that panics ends the process.
+        self.engine.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn observe(&self, reports: Reports) {
+        let mut effects = Vec::with_capacity(reports.len());
+        let mut engine = self.engine();
+        for report in reports {
+            match report {
+                Report::Observed(observation) => engine.observe(observation, &mut effects),
+                Report::Missed(series, run) => engine.miss(series, run, &mut effects),
+            }
+        }
+        drop(engine);
+        self.carry_out(effects);
+    }
+
+    fn look(&self) {
+        let started = Instant::now();
+        let effects = self.engine().tick(self.clock.now());
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        durations.count(started.elapsed());
+        drop(durations);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        let (mut records, mut notices, mut compact) = (Vec::new(), Vec::new(), None);
+        for effect in effects {
+            match effect {
+                Effect::Append(record) => {
+                    log_transition(&record);
+                    records.push(record);
+                }
+                Effect::Notify(notice) => notices.push(notice),
+                Effect::Compact(before) => compact = Some(before),
+            }
+        }
+        if !records.is_empty() {
+            self.writer.submit(records);
+        }
+        if let Some(notifier) = &self.notifier {
+            notifier.send(notices);
+        }
+        if let Some(before) = compact {
+            self.maintain(before);
+        }
+    }
+
+    /// Every full hour: batches that slices replace, the day that is complete, what is too old.
+    fn maintain(&self, before: Timestamp) {
+        let yesterday = before.floor(DAY).minus(DAY);
+        let upkeep = [
+            Upkeep::Compact(before),
+            Upkeep::RollUp(yesterday),
+            Upkeep::Expire(before.minus(self.retention)),
+        ];
+        for upkeep in upkeep {
+            if !self.writer.maintain(upkeep) {
+                tracing::warn!(?upkeep, "the ledger is too busy for upkeep; it waits an hour");
+            }
+        }
+    }
+}
+
+/// Alerts are what people look for in logs first.
+fn log_transition(record: &Record) {
+    if let Record::State { name, json } = record {
+        let state = if json.contains("\"resolved_at\":null") { "firing" } else { "resolved" };
+        tracing::info!(alert = name.as_str(), state, "alert");
+    }
+}

@@ -1,0 +1,149 @@
+//! The monitor's numbers about itself, read from where they arise at every scrape.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::engine::counters::Histogram;
+use crate::ledger::{self, Writer};
+use crate::model::{Settings, Timestamp, UnknownReason};
+use crate::notify::{self, Notifier};
+use crate::probe::{self, LAG_EDGES_MICROS, Meters, Prober};
+use crate::serve::exposition::{Exposition, Labels};
+use crate::serve::own::{
+    self, LedgerReading, NotifierReading, ProberReading, ReloadReading, SelfMetrics,
+};
+
+/// Upper edges of the durations of an evaluation, in microseconds.
+const EVALUATION_EDGES: [u64; 10] =
+    [100, 500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000];
+
+/// Handles to every part that counts.
+pub struct Own {
+    vantage: String,
+    engine: Arc<RwLock<Engine>>,
+    meters: Arc<Meters>,
+    writer: Arc<Writer>,
+    notifier: Option<notify::Handle>,
+    durations: Arc<Mutex<Histogram>>,
+    loaded_at: Timestamp,
+}
+
+impl Own {
+    /// Handles to the parts of a daemon that was started at `now`.
+    pub fn new(
+        settings: &Settings,
+        engine: &Arc<RwLock<Engine>>,
+        prober: &Prober,
+        writer: &Arc<Writer>,
+        notifier: Option<&Notifier>,
+        now: Timestamp,
+    ) -> Self {
+        Own {
+            vantage: settings.vantage.clone(),
+            engine: Arc::clone(engine),
+            meters: prober.meters(),
+            writer: Arc::clone(writer),
+            notifier: notifier.map(Notifier::handle),
+            durations: Arc::new(Mutex::new(Histogram::new(Arc::new(EVALUATION_EDGES)))),
+            loaded_at: now,
+        }
+    }
+
+    /// Where the engine's thread writes down how long evaluations took.
+    pub fn durations(&self) -> Arc<Mutex<Histogram>> {
+        Arc::clone(&self.durations)
+    }
+
+    fn prober(&self) -> ProberReading {
+        let missed = UnknownReason::ALL.iter().map(|reason| self.meters.missed(*reason)).sum();
+        ProberReading {
+            vantage: self.vantage.clone(),
+            start_lag: lag(&self.meters.start_lag),
+            missed_starts: missed,
+            scheduler_lag: self.meters.loop_lag.max(),
+        }
+    }
+
+    fn engine(&self, out: &mut Exposition) {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let (stats, segments) = (engine.stats(), engine.segments());
+        drop(engine);
+        let mut counter = |name, help, value: u64| {
+            out.counter(name, help).sample(&Labels::NONE, value);
+        };
+        let help = "Results for slots that were accounted for already.";
+        counter("nines_engine_duplicate_results_total", help, stats.duplicates);
+        let help = "Slots whose result never came; they count as unknown.";
+        counter("nines_engine_lost_slots_total", help, stats.lost);
+        let help = "Results of probes that are not declared.";
+        counter("nines_engine_stranger_results_total", help, stats.strangers);
+        let help = "Runs of equal slots held in memory.";
+        out.gauge("nines_engine_history_runs", help).sample(&Labels::NONE, segments);
+    }
+
+    fn ledger(&self, out: &mut Exposition) {
+        let stats = self.writer.stats();
+        let reading = LedgerReading {
+            append: durations(&stats.append),
+            sync: durations(&stats.sync),
+            bytes: stats.bytes_on_disk,
+        };
+        own::write_ledger(out, &reading);
+        let mut counter = |name, help, value: u64| {
+            out.counter(name, help).sample(&Labels::NONE, value);
+        };
+        let help = "Group commits that failed; each is tried again.";
+        counter("nines_ledger_commit_failures_total", help, stats.failed_commits);
+        let help = "Successes let go because the disk did not keep up; slices still count them.";
+        counter("nines_ledger_shed_successes_total", help, stats.shed_successes);
+        let help = "Records lost because the disk did not keep up for long.";
+        counter("nines_ledger_lost_records_total", help, stats.lost_records);
+        let help = "Records that wait for the ledger.";
+        out.gauge("nines_ledger_queue_length", help).sample(&Labels::NONE, stats.queued_records);
+        let help = "When everything was last known to be durable.";
+        let name = "nines_ledger_last_durable_timestamp_seconds";
+        let mut family = out.gauge(name, help);
+        if let Some(at) = stats.last_durable {
+            family.sample(&Labels::NONE, at.as_secs_f64());
+        }
+    }
+}
+
+impl SelfMetrics for Own {
+    fn write(&self, out: &mut Exposition) {
+        let loaded = ReloadReading { successful: true, success_at: Some(self.loaded_at) };
+        own::write_reload(out, loaded);
+        own::write_prober(out, &[self.prober()]);
+        self.engine(out);
+        self.ledger(out);
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own::write_evaluation(out, &durations);
+        let readings = self.notifier.iter().flat_map(notify::Handle::readings).map(|reading| {
+            NotifierReading {
+                alertmanager: reading.alertmanager,
+                sent: reading.sent,
+                errors: reading.errors,
+                dropped: reading.dropped,
+                queue_length: reading.queue_length,
+            }
+        });
+        own::write_notifiers(out, &readings.collect::<Vec<_>>());
+    }
+}
+
+fn lag(lag: &probe::Lag) -> Histogram {
+    let mut histogram = Histogram::new(Arc::new(LAG_EDGES_MICROS));
+    histogram.counts = lag.counts().to_vec();
+    histogram.sum = lag.sum();
+    histogram
+}
+
+fn durations(durations: &ledger::Durations) -> Histogram {
+    let micros = |seconds: &f64| Duration::from_secs_f64(*seconds).as_micros() as u64;
+    let edges: Vec<u64> = ledger::BOUNDS_SECONDS.iter().map(micros).collect();
+    let mut histogram = Histogram::new(edges.into());
+    histogram.counts = durations.counts.to_vec();
+    histogram.sum = durations.sum;
+    histogram
+}

@@ -1,14 +1,49 @@
-//! One status as JSON, the same for the HTTP API, `nines backtest` and `nines slo`.
+//! SLOs and their statuses as JSON, the same for the HTTP API, `nines backtest` and `nines slo`.
 //!
 //! Ratios are decimal text, cut toward worse; a key without a value is `null`. Pure.
 
 use serde_json::{Map, Value, json};
 
-use crate::model::Tally;
+use crate::model::{Slo, Tally, Timestamp};
 use crate::model::decimal;
 use crate::model::time::format_duration;
 
+use super::alert::Alert;
 use super::status::{Exhaustion, SloStatus};
+
+/// An SLO with what is known of it; `null` for a status before the first evaluation.
+pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Alert]) -> Value {
+    let probes: Vec<&str> = slo.probes.iter().map(|probe| probe.as_str()).collect();
+    json!({
+        "id": slo.id.as_str(),
+        "service": slo.id.service(),
+        "team": team,
+        "display_name": slo.display_name,
+        "description": slo.description,
+        "objective": slo.objective.ratio(),
+        "window": format_duration(slo.window),
+        "probes": probes,
+        "latency_under": slo.latency_under.map(format_duration),
+        "unknown": slo.unknown.word(),
+        "policy": slo.policy.as_ref().map(|policy| policy.name.as_str()),
+        "status": status.map(status_json),
+        "alerts": alerts.iter().map(alert_json).collect::<Value>(),
+    })
+}
+
+/// An alert with where it stands.
+pub fn alert_json(alert: &Alert) -> Value {
+    let resolved = alert.life.resolved_at.map(Timestamp::from_micros);
+    json!({
+        "name": alert.kind.name(),
+        "severity": alert.kind.severity(),
+        "firing": alert.is_firing(),
+        "on": alert.fired_at().map(|at| at.to_string()),
+        "off": resolved.map(|at| at.to_string()),
+        "summary": alert.annotations.get("summary"),
+        "description": alert.annotations.get("description"),
+    })
+}
 
 /// Everything that is known: counts, budget, burn rates, forecast and evidence.
 pub fn status_json(status: &SloStatus) -> Value {
@@ -88,7 +123,6 @@ mod tests {
 
     use super::*;
     use crate::engine::status::{Accounting, Burn, Coverage};
-    use crate::model::Timestamp;
     use crate::model::budget::{Budget, Counted};
     use crate::model::evidence::Evidence;
 

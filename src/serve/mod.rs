@@ -1,4 +1,26 @@
 //! What others read: `/metrics`, the API and the pages.
+//!
+//! Renders what the engine knows and decides nothing; read-only but for reload and quit, which
+//! it passes on. Answers from memory: no request makes anything be probed, stored or sent.
 
+mod api;
+mod condition;
 pub mod exposition;
-pub mod negotiate;
+pub mod metrics;
+mod negotiate;
+pub mod own;
+mod page;
+mod problem;
+mod promapi;
+mod routes;
+mod scrape;
+mod server;
+mod site;
+
+pub use exposition::Exposition;
+pub use own::SelfMetrics;
+pub use server::Server;
+pub use site::{Command, Readiness, Site};
+
+#[cfg(test)]
+mod fixture;

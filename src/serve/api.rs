@@ -1,0 +1,193 @@
+//! The JSON API about services and SLOs.
+//!
+//! Every answer names its schema; ratios are decimal text. Statuses are rendered by the engine's
+//! own renderer, so `nines backtest` and `nines slo` say the same.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::engine::render::{slo_json, status_json};
+use crate::engine::{Engine, SloState};
+use crate::model::catalog::{Dependency, Impact};
+use crate::model::time::{MAX_DURATION, format_duration, parse_duration};
+use crate::model::{Service, Timestamp};
+
+use super::problem::Problem;
+use super::routes::Shared;
+use super::site::Site;
+
+/// Most states that one answer about a range has.
+pub const MAX_STATES: u32 = 241;
+
+/// `GET /api/v1/services`.
+pub async fn services(State(shared): State<Shared>) -> Json<Value> {
+    let engine = shared.site.engine();
+    let services: Value = engine.catalog().services.iter().map(service_json).collect();
+    Json(json!({ "schema": "nines.services/v1", "services": services }))
+}
+
+fn service_json(service: &Service) -> Value {
+    let probe = |probe: &crate::model::Probe| {
+        json!({
+            "id": probe.id.as_str(),
+            "kind": probe.check.kind(),
+            "target": probe.check.target(),
+            "interval": format_duration(probe.interval),
+            "timeout": format_duration(probe.timeout),
+        })
+    };
+    let slos: Vec<&str> = service.slos.iter().map(|slo| slo.id.as_str()).collect();
+    json!({
+        "name": service.name.as_str(),
+        "title": service.title(),
+        "team": service.team(),
+        "description": service.description,
+        "labels": service.labels,
+        "links": service.links,
+        "support": service.support.as_ref().map(|tier| tier.as_str()),
+        "depends_on": service.depends_on.iter().map(dependency_json).collect::<Value>(),
+        "probes": service.probes.iter().map(probe).collect::<Value>(),
+        "slos": slos,
+    })
+}
+
+fn dependency_json(dependency: &Dependency) -> Value {
+    let of: Vec<&str> = dependency.of.iter().map(|name| name.as_str()).collect();
+    let impact = match dependency.impact {
+        Impact::Hard => "hard",
+        Impact::Soft => "soft",
+    };
+    json!({ "need": dependency.need, "of": of, "impact": impact })
+}
+
+/// Which SLOs to list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    team: Option<String>,
+    service: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, state: &SloState) -> bool {
+        self.team.as_ref().is_none_or(|team| *team == state.team)
+            && self.service.as_ref().is_none_or(|service| *service == state.slo.id.service())
+    }
+}
+
+/// `GET /api/v1/slos?team=&service=`.
+///
+/// # Errors
+/// Other parameters.
+pub async fn slos(
+    State(shared): State<Shared>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(filter) = filter.map_err(|error| query_problem(&error, "team and service"))?;
+    let site = shared.site.clone();
+    let render = move || {
+        let engine = site.engine();
+        let slos = engine.slos().iter().filter(|state| filter.takes(state));
+        Json(json!({ "schema": "nines.slos/v1", "slos": slos.map(state_json).collect::<Value>() }))
+    };
+    shared.blocking(render).await
+}
+
+fn state_json(state: &SloState) -> Value {
+    slo_json(&state.slo, &state.team, state.status.as_ref(), &state.alerts)
+}
+
+/// When to look.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    at: Option<String>,
+    range: Option<String>,
+}
+
+/// `GET /api/v1/slos/{service}/{slo}?at=&range=`.
+///
+/// # Errors
+/// Unknown SLOs, unreadable moments and ranges, and moments that have not come yet.
+pub async fn slo(
+    State(shared): State<Shared>,
+    Path((service, slo)): Path<(String, String)>,
+    moment: Result<Query<Moment>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(moment) = moment.map_err(|error| query_problem(&error, "at and range"))?;
+    let id = format!("{service}/{slo}");
+    let site = shared.site.clone();
+    shared.blocking(move || answer_slo(&site, &id, &moment)).await?.map(Json)
+}
+
+fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> {
+    let now = site.clock.now();
+    let at = moment.at.as_deref().map(|text| parse_moment(text, now)).transpose()?;
+    let mut slo = {
+        let engine = site.engine();
+        let state = engine.slo(id).ok_or_else(|| unknown_slo(&engine, id))?;
+        let mut slo = state_json(state);
+        if let Some(at) = at {
+            slo["status"] = engine.evaluate_at(id, at).as_ref().map(status_json).into();
+        }
+        slo
+    };
+    if let Some(range) = &moment.range {
+        let range = parse_range(range)?;
+        slo["states"] = states(site, id, range, at.unwrap_or(now.floor_second()));
+    }
+    Ok(json!({ "schema": "nines.slo/v1", "slo": slo }))
+}
+
+/// Evenly spaced states over the range that ends at `to`, oldest first.
+fn states(site: &Site, id: &str, range: Duration, to: Timestamp) -> Value {
+    let least = range.as_secs().div_ceil(u64::from(MAX_STATES - 1)).max(1);
+    let step = Duration::from_secs(least);
+    let n = u32::try_from(range.as_secs() / least).unwrap_or(MAX_STATES - 1);
+    let moments = (0..=n).rev().map(|back| to.minus(step.saturating_mul(back)));
+    // The lock is taken for each, so that a long range never holds up the next tick.
+    moments.filter_map(|at| site.engine().evaluate_at(id, at)).map(|s| status_json(&s)).collect()
+}
+
+fn unknown_slo(engine: &Engine, id: &str) -> Problem {
+    let service = id.split('/').next().unwrap_or_default();
+    let known: Vec<&str> = match engine.catalog().service(service) {
+        Some(service) => service.slos.iter().map(|slo| slo.id.as_str()).collect(),
+        None => Vec::new(),
+    };
+    let hint = match known.is_empty() {
+        true => "/api/v1/slos lists those there are".to_owned(),
+        false => format!("{service} has {}", known.join(", ")),
+    };
+    Problem::not_found(format!("there is no SLO {id:?}; {hint}"))
+}
+
+/// A moment as RFC 3339 or as Unix seconds, not in the future.
+fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    let at = match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => Timestamp::from_micros((seconds * 1e6) as i64),
+        _ => text.parse().map_err(|error: crate::model::ParseError| {
+            Problem::bad_request(format!("at: {error}, or Unix seconds"))
+        })?,
+    };
+    if at > now {
+        return Err(Problem::bad_request(format!("at: {at} has not come yet; it is {now}")));
+    }
+    Ok(at.floor_second())
+}
+
+fn parse_range(text: &str) -> Result<Duration, Problem> {
+    let range =
+        parse_duration(text).map_err(|error| Problem::bad_request(format!("range: {error}")))?;
+    debug_assert!(range <= MAX_DURATION);
+    Ok(range)
+}
+
+fn query_problem(error: &QueryRejection, known: &str) -> Problem {
+    Problem::bad_request(format!("{}; parameters here are {known}", error.body_text()))
+}

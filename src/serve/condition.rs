@@ -1,0 +1,122 @@
+//! How an SLO stands, in one word: the order in which people want to know it.
+
+use crate::engine::{Accounting, Alert, AlertKind, SloState};
+use crate::model::{Severity, Timestamp};
+
+/// How an SLO or a service stands, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// More than the whole budget is spent.
+    Missed,
+    /// A page pair of the alert policy fires.
+    BurningFast,
+    /// A ticket pair fires.
+    BurningSlow,
+    /// Less than a quarter of the budget is left.
+    BudgetLow,
+    /// Nothing was measured, ever or for a while.
+    NoData,
+    /// None of these.
+    Meeting,
+    /// Nothing is promised.
+    NoObjective,
+}
+
+impl Condition {
+    /// Every condition that an SLO can be in, worst first.
+    pub const OF_SLO: [Condition; 6] = [
+        Condition::Missed,
+        Condition::BurningFast,
+        Condition::BurningSlow,
+        Condition::BudgetLow,
+        Condition::NoData,
+        Condition::Meeting,
+    ];
+
+    /// How this SLO stands.
+    pub fn of(state: &SloState) -> Self {
+        let silent = || is_firing(state, AlertKind::NoData);
+        let Some(status) = state.status.as_ref().filter(|s| s.budget.counted.total() > 0) else {
+            return Condition::NoData;
+        };
+        let left = status.budget.left();
+        if status.accounting == Accounting::Spent {
+            Condition::Missed
+        } else if is_firing(state, AlertKind::BurnFast) {
+            Condition::BurningFast
+        } else if is_firing(state, AlertKind::BurnSlow) {
+            Condition::BurningSlow
+        } else if left.is_some_and(|(left, whole)| left.saturating_mul(4) < whole as i128) {
+            Condition::BudgetLow
+        } else if silent() {
+            Condition::NoData
+        } else {
+            Condition::Meeting
+        }
+    }
+
+    /// The words used on pages.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Condition::Missed => "Objective missed",
+            Condition::BurningFast => "Burning fast",
+            Condition::BurningSlow => "Burning slow",
+            Condition::BudgetLow => "Budget low",
+            Condition::NoData => "No data",
+            Condition::Meeting => "Meeting objective",
+            Condition::NoObjective => "No objective",
+        }
+    }
+
+    /// The word in links and style sheets.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Condition::Missed => "missed",
+            Condition::BurningFast => "burning-fast",
+            Condition::BurningSlow => "burning-slow",
+            Condition::BudgetLow => "budget-low",
+            Condition::NoData => "no-data",
+            Condition::Meeting => "meeting",
+            Condition::NoObjective => "no-objective",
+        }
+    }
+
+    /// The condition of this slug.
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::OF_SLO.into_iter().find(|condition| condition.slug() == slug)
+    }
+
+    /// Since when, where an alert knows.
+    pub fn since(self, state: &SloState) -> Option<Timestamp> {
+        let kind = match self {
+            Condition::Missed => AlertKind::Exhausted,
+            Condition::BurningFast => AlertKind::BurnFast,
+            Condition::BurningSlow => AlertKind::BurnSlow,
+            Condition::NoData => AlertKind::NoData,
+            Condition::BudgetLow | Condition::Meeting | Condition::NoObjective => return None,
+        };
+        firing(state, kind).and_then(Alert::fired_at)
+    }
+}
+
+/// The alert of this kind, if it fires.
+pub fn firing(state: &SloState, kind: AlertKind) -> Option<&Alert> {
+    state.alerts.iter().find(|alert| alert.kind == kind && alert.is_firing())
+}
+
+fn is_firing(state: &SloState, kind: AlertKind) -> bool {
+    firing(state, kind).is_some()
+}
+
+/// The highest burn rate over the long window of a pair that fires with this severity.
+pub fn burn(state: &SloState, severity: Severity) -> Option<(u128, u128)> {
+    let status = state.status.as_ref()?;
+    let policy = state.slo.policy.as_ref()?;
+    let firing = policy.pairs.iter().zip(&status.pairs);
+    let firing = firing.filter(|(pair, fires)| **fires && pair.severity == severity);
+    let rates = firing.filter_map(|(pair, _)| {
+        let burn = status.burns.iter().find(|burn| burn.window == pair.long)?;
+        status.burn(burn)
+    });
+    rates.max_by(|a, b| crate::model::decimal::cmp_products(a.0, b.1, b.0, a.1))
+}

@@ -1,0 +1,180 @@
+//! Which path is answered by what, and what every answer has in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::{Semaphore, oneshot};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::problem::Problem;
+use super::server::Connections;
+use super::site::{Command, Readiness, Site};
+use super::{api, page, promapi, scrape};
+
+/// Most bytes of a request's body; nothing here reads one.
+const MAX_BODY: u64 = 64 * 1024;
+/// How long an answer may take to begin.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most answers that are rendered at a time; each may need tens of megabytes.
+const MAX_RENDERING: usize = 4;
+
+/// What every handler reads from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What is served.
+    pub site: Site,
+    /// How full the server is.
+    pub connections: Arc<Connections>,
+    rendering: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Runs something that computes for a while off the threads that serve requests, a bounded
+    /// number at a time.
+    ///
+    /// # Errors
+    /// When it panics.
+    pub async fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = self.rendering.acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        done.await.map_err(|_| panicked())
+    }
+}
+
+/// Everything that is served.
+pub fn router(site: Site, connections: Arc<Connections>) -> Router {
+    let rendering = Arc::new(Semaphore::new(MAX_RENDERING));
+    let shared = Shared { site, connections, rendering };
+    Router::new()
+        .route("/", get(page::home))
+        .route("/static/{file}", get(page::asset))
+        .route("/metrics", get(scrape::metrics))
+        .route("/-/healthy", get(healthy))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", put(reload).post(reload))
+        .route("/-/quit", put(quit).post(quit))
+        .route("/api/v1/services", get(api::services))
+        .route("/api/v1/slos", get(api::slos))
+        .route("/api/v1/slos/{service}/{slo}", get(api::slo))
+        .route("/api/v1/alerts", get(promapi::alerts))
+        .route("/api/v1/rules", get(promapi::rules))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn(guard))
+        .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
+        .with_state(shared)
+}
+
+async fn healthy() -> &'static str {
+    "nines is healthy\n"
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let readiness = shared.site.readiness.borrow().clone();
+    match readiness {
+        Readiness::Ready => "nines is ready\n".into_response(),
+        Readiness::Waiting(why) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}"))
+                .into_response()
+        }
+    }
+}
+
+async fn reload(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    let (answer, answered) = oneshot::channel();
+    command(&shared, Command::Reload(answer))?;
+    match answered.await {
+        Ok(Ok(())) => Ok("reloaded\n"),
+        Ok(Err(error)) => Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the reload failed, the configuration before it stays in force: {error}"),
+        )),
+        Err(_) => Err(stopping()),
+    }
+}
+
+async fn quit(State(shared): State<Shared>) -> Result<&'static str, Problem> {
+    command(&shared, Command::Quit)?;
+    Ok("stopping\n")
+}
+
+fn command(shared: &Shared, command: Command) -> Result<(), Problem> {
+    if !shared.site.settings.load().enable_lifecycle {
+        let detail = "reload and quit are off; start nines with --web.enable-lifecycle";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    shared.site.commands.try_send(command).map_err(|_| stopping())
+}
+
+fn stopping() -> Problem {
+    let detail = "the monitor is stopping or busy with another request of this kind; try later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+fn panicked() -> Problem {
+    let detail = "making this answer failed; the log says why";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+}
+
+async fn not_found(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+async fn not_allowed(method: Method) -> Problem {
+    let detail = format!("{method} does not work here; the Allow header lists what does");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+/// Bounds every request and marks every answer.
+async fn guard(request: Request, next: Next) -> Response {
+    if content_length(request.headers()) > MAX_BODY {
+        let detail = format!("a request body may have at most {MAX_BODY} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
+    }
+    let mut response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn content_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Pages load their own style, script and pictures and nothing else; nobody frames them.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CACHE_CONTROL, "no-cache"),
+];

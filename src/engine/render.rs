@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Slo, Tally, Timestamp};
 use crate::model::decimal;
 use crate::model::time::format_duration;
+use crate::model::{Slo, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::status::{Exhaustion, SloStatus};

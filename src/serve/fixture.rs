@@ -1,19 +1,25 @@
 //! A small platform in every state there is, for the tests of this room.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::engine::monitor::{Effect, Options};
-use crate::engine::{Engine, SloState};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::check::{
     Check, Connection, Endpoint, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsOptions,
 };
 use crate::model::{
     AlertPolicy, BadReason, Catalog, Observation, Phases, Probe, ProbeId, Run, SeriesId, Service,
-    Slo, Timestamp, Verdict,
+    Settings, Slo, Timestamp, Verdict,
 };
+
+use super::{Command, Exposition, Readiness, Site};
 
 /// The moment at which the platform is looked at.
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -200,7 +206,28 @@ pub fn observe_all(engine: &mut Engine) {
     engine.tick(NOW);
 }
 
-/// The SLO of this id.
-pub fn slo<'a>(engine: &'a Engine, id: &str) -> &'a SloState {
-    engine.slo(id).expect("declared")
+/// A site over an engine at `NOW`, with what the daemon would hold.
+pub struct Held {
+    /// The site.
+    pub site: Site,
+    /// Makes it ready.
+    pub ready: watch::Sender<Readiness>,
+    /// What was asked of the daemon.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+/// Lifecycle requests are on; nothing is ready yet.
+pub fn held(engine: Engine) -> Held {
+    let (ready, readiness) = watch::channel(Readiness::Waiting("history is read".to_owned()));
+    let (sender, commands) = mpsc::channel(1);
+    let settings = Settings { enable_lifecycle: true, ..Settings::default() };
+    let site = Site {
+        engine: Arc::new(RwLock::new(engine)),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        own: Arc::new(|_: &mut Exposition| {}),
+        readiness,
+        commands: sender,
+        clock: Clock::starting_at(NOW.plus(Duration::from_secs(1))),
+    };
+    Held { site, ready, commands }
 }

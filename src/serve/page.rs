@@ -55,7 +55,8 @@ const ASSETS: [Asset; 3] = [
 
 /// Changes whenever an asset does, so that browsers may keep assets for good.
 fn assets_version() -> String {
-    let sum = ASSETS.iter().fold(0, |sum, (_, _, text)| crc32c::crc32c_append(sum, text.as_bytes()));
+    let sum =
+        ASSETS.iter().fold(0, |sum, (_, _, text)| crc32c::crc32c_append(sum, text.as_bytes()));
     format!("{sum:08x}")
 }
 

@@ -1,8 +1,8 @@
 //! What went wrong, as RFC 9457 problem documents.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 
 /// A problem: a status, and one sentence for whoever reads it.

@@ -1,6 +1,6 @@
 //! Accepts connections and keeps them within bounds: how many, how long, how large.
 //!
-//! Binding comes first and apart, so that a taken port is an error at the start. Runs on
+//! Speaks HTTP/1.1. Binding comes first and apart, so that a taken port is an error at the start. Runs on
 //! whatever runtime it is polled on; which one that is, is the daemon's business.
 
 use std::future::Future;
@@ -8,11 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -38,21 +38,33 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after the kernel refused to accept, for lack of descriptors most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Most requests at a time on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 32;
 
 /// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Server {
     listener: std::net::TcpListener,
     addr: SocketAddr,
+    head_timeout: Duration,
 }
 
 /// How many connections there are.
 #[derive(Debug)]
 pub struct Connections {
     places: Arc<Semaphore>,
+    open: AtomicUsize,
     waits: AtomicU64,
+}
+
+/// The place of one open connection.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Server {
@@ -72,7 +84,7 @@ impl Server {
         let listener = std::net::TcpListener::bind(addr).map_err(name)?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        Ok(Server { listener, addr })
+        Ok(Server { listener, addr, head_timeout: HEAD_TIMEOUT })
     }
 
     /// The address that is listened on.
@@ -86,8 +98,11 @@ impl Server {
     /// When the listener cannot be handed to the runtime.
     pub async fn run(self, site: Site, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let connections = Arc::new(Connections { places, waits: AtomicU64::new(0) });
+        let connections = Arc::new(Connections {
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            open: AtomicUsize::new(0),
+            waits: AtomicU64::new(0),
+        });
         let app = routes::router(site, Arc::clone(&connections));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -99,7 +114,11 @@ impl Server {
                 () = &mut shutdown => break,
             };
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(connection(stream, app.clone(), stopped.clone(), place));
+            let task = connection(stream, app.clone(), stopped.clone(), self.head_timeout);
+            tasks.spawn(async move {
+                let _place = place;
+                task.await;
+            });
         }
         drop(listener);
         // Nobody listens when there is no connection.
@@ -110,21 +129,22 @@ impl Server {
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Connections,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = match Arc::clone(&connections.places).try_acquire_owned() {
-        Ok(place) => place,
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, Place) {
+    let permit = match Arc::clone(&connections.places).try_acquire_owned() {
+        Ok(permit) => permit,
         Err(_) => {
             connections.waits.fetch_add(1, Ordering::Relaxed);
-            let place = Arc::clone(&connections.places).acquire_owned().await;
-            place.expect("the semaphore is never closed")
+            let permit = Arc::clone(&connections.places).acquire_owned().await;
+            permit.expect("the semaphore is never closed")
         }
     };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => {
+                connections.open.fetch_add(1, Ordering::Relaxed);
+                let connections = Arc::clone(connections);
+                return (stream, Place { _permit: permit, connections });
+            }
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -137,24 +157,13 @@ async fn connection(
     stream: TcpStream,
     app: axum::Router,
     mut stopped: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    head_timeout: Duration,
 ) {
     // Small answers should not wait for more; failing to say so only makes them slower.
     let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new(TokioExecutor::new());
-    // Without a timer hyper does not enforce any of its timeouts.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD as u32)
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(HEAD_TIMEOUT)
-        .keep_alive_timeout(HEAD_TIMEOUT);
+    let mut builder = Builder::new();
+    // Without a timer hyper does not enforce its timeout.
+    builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
     let service = TowerToHyperService::new(app);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
@@ -168,16 +177,9 @@ async fn connection(
 }
 
 impl Connections {
-    /// For tests of what is behind the connections.
-    #[cfg(test)]
-    pub fn none() -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Connections { places, waits: AtomicU64::new(0) })
-    }
-
     /// Writes how full it is.
     pub fn write(&self, out: &mut Exposition) {
-        let n = MAX_CONNECTIONS - self.places.available_permits();
+        let n = self.open.load(Ordering::Relaxed);
         out.gauge("nines_http_connections", "HTTP connections that are open.")
             .sample(&Labels::NONE, n);
         let help = "How often connections had to wait because all places were taken.";
@@ -185,7 +187,6 @@ impl Connections {
         out.counter("nines_http_connection_waits_total", help).sample(&Labels::NONE, waits);
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -49,9 +49,8 @@ impl Filter {
     }
 
     fn takes(&self, service: &ServiceView) -> bool {
-        let state = |slug: &str| {
-            self.state == slug || (self.state == BURNING && slug.starts_with(BURNING))
-        };
+        let state =
+            |slug: &str| self.state == slug || (self.state == BURNING && slug.starts_with(BURNING));
         let any = || service.slos.iter().any(|slo| state(slo.condition.slug()));
         (self.team.is_empty() || self.team == service.team) && (self.state.is_empty() || any())
     }
@@ -126,7 +125,8 @@ impl Home {
     /// The page as of `now`.
     pub fn of(engine: &Engine, filter: Filter, now: Timestamp) -> Self {
         let mut services = service_views(engine, now);
-        services.sort_by(|a, b| (a.condition, left(a), &a.name).cmp(&(b.condition, left(b), &b.name)));
+        services
+            .sort_by(|a, b| (a.condition, left(a), &a.name).cmp(&(b.condition, left(b), &b.name)));
         let conditions: Vec<Condition> =
             services.iter().flat_map(|s| &s.slos).map(|slo| slo.condition).collect();
         let count = |c: Condition| (c, conditions.iter().filter(|one| **one == c).count());
@@ -222,7 +222,9 @@ fn slo_view(state: &SloState, now: Timestamp) -> SloView {
         name: state.slo.display_name.clone().unwrap_or_else(|| state.slo.id.name().to_owned()),
         promise: promise(&state.slo),
         condition,
-        since: condition.since(state).map(|at| (at.to_string(), number::duration(whole_seconds(now.since(at))))),
+        since: condition
+            .since(state)
+            .map(|at| (at.to_string(), number::duration(whole_seconds(now.since(at))))),
         measured: status.map(measured),
         budget: number::duration(whole.total_time()),
         burn: burn(state),
@@ -263,7 +265,7 @@ fn measured(status: &SloStatus) -> Measured {
         coverage: number::percent_of(numerator, coverage.denominator),
         partial: coverage.numerator < coverage.denominator,
         left: number::percent_of(left, whole),
-        left_time: number::seconds(seconds),
+        left_time: number::seconds(seconds.abs()),
         bar,
         overspent: left < 0,
     }
@@ -280,7 +282,8 @@ fn burn(state: &SloState) -> Option<(String, String)> {
     };
     for severity in Severity::ALL {
         let Some(rate) = condition::burn(state, severity) else { continue };
-        let pair = firing.clone().map(|(pair, _)| pair).find(|pair| rate_of(pair.long) == Some(rate));
+        let pair =
+            firing.clone().map(|(pair, _)| pair).find(|pair| rate_of(pair.long) == Some(rate));
         let window = pair.map_or_else(String::new, |pair| format_duration(pair.long));
         return Some((number::burn(rate), window));
     }

@@ -168,8 +168,8 @@ pub fn judge_pair(
     PairVerdict { significant, fires: significant && goes_on, blind: short.counted.total() == 0 }
 }
 
-/// Whether each pair fires at this moment, given whether it did at the tick before. A pair whose short
-/// window is blind stays as it is: unknown time is no recovery, and no outage either.
+/// Whether each pair fires at this moment, given whether it did at the tick before. A pair whose
+/// short window is blind stays as it is: unknown time is no recovery, and no outage either.
 pub fn firing_pairs(moment: &Moment<'_>, slo: &Slo, before: &[bool]) -> Vec<bool> {
     let Some(policy) = &slo.policy else { return Vec::new() };
     let judge = |(n, pair)| {

@@ -134,7 +134,10 @@ macro_rules! mirror {
         $(#[doc = $doc])+
         #[derive(Clone, Debug)]
         pub(in crate::spec) struct $name {
-            $($(#[doc = $key_doc])+ pub(in crate::spec) $field: $crate::spec::mirror::Field<$type>,)+
+            $(
+                $(#[doc = $key_doc])+
+                pub(in crate::spec) $field: $crate::spec::mirror::Field<$type>,
+            )+
         }
 
         impl $crate::spec::mirror::Mapping for $name {

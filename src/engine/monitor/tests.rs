@@ -190,7 +190,8 @@ fn restart(catalog: &Arc<Catalog>, records: &[Record]) -> Engine {
     slices.for_each(|record| engine.restore_record(record));
     let covered = |series: SeriesId, due: Timestamp| {
         records.iter().any(|record| {
-            matches!(record, Record::Slice(s) if s.series == series && due >= s.start && due < s.end)
+            let Record::Slice(slice) = record else { return false };
+            slice.series == series && (slice.start..slice.end).contains(&due)
         })
     };
     for record in records {
@@ -252,10 +253,12 @@ proptest! {
             }
             for n in 0..2 {
                 while next[n] < now {
-                    let Some((verdict, latency)) = slots[n].get(taken[n]).copied() else { break 'life };
+                    let slot = slots[n].get(taken[n]).copied();
+                    let Some((verdict, latency)) = slot else { break 'life };
                     taken[n] += 1;
                     let mut effects = Vec::new();
-                    engine.observe(observation(n as u32 + 1, next[n], verdict, latency), &mut effects);
+                    let observed = observation(n as u32 + 1, next[n], verdict, latency);
+                    engine.observe(observed, &mut effects);
                     keep(&mut records, effects);
                     naive.slots.insert((next[n], n as u32 + 1), (verdict, latency));
                     next[n] += intervals[n] as i64;
@@ -274,7 +277,8 @@ proptest! {
                 prop_assert_eq!(status.tally, naive.tally(now - 300, now, of, under));
                 for burn in &status.burns {
                     let tally = naive.tally(now - burn.window.as_secs() as i64, now, of, under);
-                    prop_assert_eq!(burn.counted, crate::model::budget::Counted::of(tally, unknown));
+                    let counted = crate::model::budget::Counted::of(tally, unknown);
+                    prop_assert_eq!(burn.counted, counted);
                 }
                 // The guard of a cold start has a test of its own, and so have blind windows.
                 let policy = slo.policy.as_ref().expect("set");

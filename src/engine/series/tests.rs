@@ -1,3 +1,5 @@
+//! Windows over a history, against a count of single events.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -40,7 +42,9 @@ fn naive(events: &[(i64, Tally)], from: i64, to: i64) -> Tally {
 proptest! {
     #[test]
     fn every_window_equals_a_count_of_single_events(
-        history in histories(), length in 1_u64..3_000, ticks in prop::collection::vec(-10_i64..6_000, 20),
+        history in histories(),
+        length in 1_u64..3_000,
+        ticks in prop::collection::vec(-10_i64..6_000, 20),
     ) {
         let (series, events) = build(&history);
         for tick in ticks {
@@ -73,7 +77,9 @@ proptest! {
 
     #[test]
     fn steady_windows_keep_their_counts(
-        history in histories(), tick in 0_i64..2_000, lengths in prop::collection::vec(1_u64..500, 1..4),
+        history in histories(),
+        tick in 0_i64..2_000,
+        lengths in prop::collection::vec(1_u64..500, 1..4),
     ) {
         let (series, _) = build(&history);
         let edges: Vec<_> = lengths.iter().map(|n| secs(*n)).chain([secs(0)]).collect();
@@ -99,7 +105,8 @@ proptest! {
     #[test]
     fn bad_runs_cover_exactly_the_bad_events(history in histories(), from in 0_i64..3_000) {
         let (series, events) = build(&history);
-        let bad: u64 = series.bad_runs(at(from), false).map(|run| u64::from(run.n) * run.each.bad).sum();
+        let runs = series.bad_runs(at(from), false);
+        let bad: u64 = runs.map(|run| u64::from(run.n) * run.each.bad).sum();
         prop_assert_eq!(bad, naive(&events, from, i64::MAX).bad);
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::daemon::files;
 use crate::engine::feasibility::{self, Feasibility, Fraction};
+use crate::model::evidence::DECLARED_OUTAGE;
 use crate::model::time::format_duration;
 use crate::model::{Catalog, Severity, Slo, decimal, number};
 use crate::spec::{self, Level, Loaded, Problem};
@@ -116,14 +117,13 @@ impl Report<'_> {
         if let Some(Loaded { catalog, .. }) = &self.loaded {
             writeln!(
                 out,
-                "{}, {}, {} ({} starts a second), {}; this exposes {}",
+                "{}, {}, {} ({} starts a second), {}; this config exposes {} series",
                 counted(self.n_files, "file"),
                 counted(catalog.services.len(), "service"),
                 counted(catalog.probes().count(), "probe"),
                 starts_per_second(catalog).unwrap_or_default(),
                 counted(self.findings.len(), "SLO"),
-                // The plural of series is series.
-                format_args!("{} series", (self.check.series_count)(catalog)),
+                (self.check.series_count)(catalog),
             )?;
         }
         writeln!(out, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))?;
@@ -163,10 +163,11 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
     }
     let time = each.evidence_time.map_or("ages".to_owned(), number::duration);
     lines.push(format!(
-        "evidence at 95 %: {} probes without a failure, {time}; with outages of {} in mind, {}",
+        "proven at 95 % by {} good probes in a row ({time}) if failures come singly, by {} \
+         without one if they come as outages of {}",
         each.evidence_probes,
-        number::duration(crate::model::evidence::DECLARED_OUTAGE),
         number::duration(each.met_after),
+        number::duration(DECLARED_OUTAGE),
     ));
     lines
 }
@@ -181,7 +182,10 @@ fn pair_words(each: &feasibility::PairFeasibility) -> String {
 
 fn percent(share: Fraction) -> String {
     match i128::try_from(share.numerator) {
-        Ok(numerator) => number::percent_of(numerator, share.denominator),
+        Ok(numerator) if share.times(Fraction::new(10_000, 1)).is_none_or(Fraction::is_whole) => {
+            number::percent_of(numerator, share.denominator)
+        }
+        Ok(_) => "less than 0.01 %".to_owned(),
         Err(_) => "everything".to_owned(),
     }
 }

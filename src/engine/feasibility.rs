@@ -52,7 +52,7 @@ impl Fraction {
     }
 
     /// Whether it is 1 or more.
-    pub fn is_whole(self) -> bool {
+    pub const fn is_whole(self) -> bool {
         self.numerator >= self.denominator
     }
 }

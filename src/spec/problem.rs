@@ -323,7 +323,11 @@ impl<'a> Problems<'a> {
 
 fn excerpt(line: &str, place: &Place) -> Excerpt {
     let before = place.column.saturating_sub(1);
-    let skip = if before + place.width > MAX_EXCERPT { before.saturating_sub(20) } else { 0 };
+    let skip = if before.saturating_add(place.width) > MAX_EXCERPT {
+        before.saturating_sub(20)
+    } else {
+        0
+    };
     let text = line.chars().skip(skip).take(MAX_EXCERPT);
     let text: String = text.map(|c| if c.is_control() { ' ' } else { c }).collect();
     let shown = text.chars().count();

@@ -122,7 +122,8 @@ pub(super) fn read(file: usize, text: &str, problems: &mut Problems) -> Vec<Rc<N
             Err(Stop::Syntax(place, message)) => {
                 report_syntax(place, &message, problems);
                 builder.abandon();
-                let Some((next, skipped)) = next_document(rest, place.line.max(line + 1) - line)
+                let Some((next, skipped)) =
+                    next_document(rest, place.line.saturating_sub(line + 1))
                 else {
                     break;
                 };
@@ -148,11 +149,13 @@ fn report_syntax(place: Place, message: &str, problems: &mut Problems) {
 }
 
 /// The text from the first `---` after this many lines on, and how many lines stand before it.
+/// Never the first line, so that reading gets on.
 fn next_document(text: &str, after: usize) -> Option<(&str, usize)> {
     let mut at = 0;
     for (n, line) in text.split_inclusive('\n').enumerate() {
         let marker = line.strip_prefix("---");
-        if n >= after && marker.is_some_and(|m| m.is_empty() || m.starts_with(char::is_whitespace))
+        if n >= after.max(1)
+            && marker.is_some_and(|m| m.is_empty() || m.starts_with(char::is_whitespace))
         {
             return Some((&text[at..], n));
         }

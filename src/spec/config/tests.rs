@@ -1,1 +1,123 @@
+use super::*;
 
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let content = text.as_bytes().to_vec();
+    load(&SourceFile { path: "/etc/nines/config.yaml".into(), root: "/etc/nines".into(), content })
+}
+
+#[track_caller]
+fn check(text: &str, expect: &[&str]) {
+    let problems = read(text).err().unwrap_or_default();
+    let told: Vec<String> = problems
+        .iter()
+        .map(|p| format!("{}:{} {}: {}", p.line, p.column, p.path, p.message))
+        .collect();
+    assert_eq!(told, expect, "in\n{text}");
+}
+
+#[test]
+fn everything_in_the_file_reaches_the_settings() {
+    let config = read(
+        "specs: [specs, /srv/specs]
+storage: {path: data, retention: 90d}
+web: {listen: \":9999\", externalUrl: https://nines.example/}
+alerting: {mode: rules, alertmanagers: [\"http://am-1:9093\", \"http://am-2:9093/am/\"], resendDelay: 30s}
+vantage: {name: berlin}
+labels: [stage, tier_1]
+limits: {probes: 5, slos: 6, startsPerSecond: 7}
+allowFilesOutsideSpecs: true
+",
+    )
+    .expect("good");
+    let mut settings = Settings { enable_lifecycle: true, ..Settings::default() };
+    config.apply(&mut settings);
+    let expect = Settings {
+        specs: vec!["/etc/nines/specs".into(), "/srv/specs".into()],
+        storage_path: "/etc/nines/data".into(),
+        retention: Duration::from_secs(90 * 86_400),
+        listen: "0.0.0.0:9999".parse().expect("an address"),
+        external_url: "https://nines.example".into(),
+        enable_lifecycle: true,
+        alerting: Alerting::Rules,
+        alertmanagers: vec!["http://am-1:9093".into(), "http://am-2:9093/am".into()],
+        resend_delay: Duration::from_secs(30),
+        vantage: "berlin".into(),
+        metric_labels: vec!["stage".into(), "tier_1".into()],
+        limits: crate::model::settings::Limits { probes: 5, slos: 6, starts_per_second: 7 },
+    };
+    assert_eq!(settings, expect);
+    assert_eq!(config.allow_files_outside, Some(true));
+}
+
+#[test]
+fn what_is_not_in_the_file_stays_as_it_is() {
+    for empty in ["", "# nothing\n", "---\n", "storage: {}\nlimits: {}\n"] {
+        let mut settings = Settings::default();
+        read(empty).expect(empty).apply(&mut settings);
+        assert_eq!(settings, Settings::default(), "{empty:?}");
+    }
+    let one = read("specs: a\n").expect("one path");
+    assert_eq!(one.specs, Some(vec!["/etc/nines/a".into()]));
+    let mut settings = Settings::default();
+    read("web: {listen: \"127.0.0.1:1\"}").expect("good").apply(&mut settings);
+    assert_eq!(settings.external_url, "http://127.0.0.1:1");
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_by_name() {
+    for key in ["egress", "reference", "prometheus"] {
+        check(
+            &format!("{key}: {{}}"),
+            &[&format!("1:1 {key}: `{key}` is not read by this version of nines")],
+        );
+    }
+    check(
+        "web: {configFile: x}",
+        &["1:7 web.configFile: `configFile` is not read by this version of nines"],
+    );
+}
+
+#[test]
+fn every_problem_is_told_in_one_go() {
+    check(
+        "storage: {retension: 9d}\nweb: {listen: 10099}\nvantage: {name: Berlin}\nlabels: [slo, a-b]\n",
+        &[
+            "1:11 storage.retension: unknown key \"retension\"",
+            "2:15 web.listen: the number \"10099\" where text is expected",
+            "3:17 vantage.name: text \"Berlin\" as `name`",
+            "4:10 labels[0]: text \"slo\" as `labels[0]`",
+            "4:15 labels[1]: text \"a-b\" as `labels[1]`",
+        ],
+    );
+    check("alerting: {mode: on}", &["1:18 alerting.mode: unknown word \"on\""]);
+    check("storage: {retention: 1h}", &["1:22 storage.retention: 1h is out of bounds"]);
+    check("alerting: {resendDelay: 0s}", &["1:25 alerting.resendDelay: 0s is out of bounds"]);
+    check("limits: {probes: 0}", &["1:18 limits.probes: the number \"0\" as `probes`"]);
+    check("vantage: {}\n---\nvantage: {}\n", &["3:1 : a second document"]);
+    check("- a", &["1:1 : a list in place of a mapping"]);
+}
+
+#[test]
+fn urls_with_passwords_are_refused_and_not_repeated() {
+    let problems =
+        read("alerting: {alertmanagers: [\"http://ana:hunter2@h\"]}").expect_err("secret");
+    let text: String = problems.iter().map(|p| p.render(false)).collect();
+    assert!(text.contains("user name or password") && !text.contains("hunter2"), "{text}");
+    let error = parse_base_url("http://ana:hunter2@h").expect_err("secret").to_string();
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn addresses_are_read_as_prometheus_reads_them() {
+    let check = |text: &str, expect: Option<&str>| {
+        let read = parse_listen(text).ok().map(|address| address.to_string());
+        assert_eq!(read.as_deref(), expect, "{text}");
+    };
+    check("127.0.0.1:10099", Some("127.0.0.1:10099"));
+    check(":10099", Some("0.0.0.0:10099"));
+    check("localhost:1", Some("127.0.0.1:1"));
+    check("[::1]:1", Some("[::1]:1"));
+    for bad in ["10099", "h:1", "127.0.0.1", "127.0.0.1:65536", ""] {
+        check(bad, None);
+    }
+}

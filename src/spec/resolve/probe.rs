@@ -69,6 +69,7 @@ fn check(raw: &raw::Probe, cx: &mut Context) -> Option<Check> {
     }
     if let Field::Given(tcp) = &raw.tcp {
         let text = |field: &Field<raw::Prose>| field.value().map(|text| text.0.clone());
+        bytes_of(&tcp.value.send, cx.problems);
         let endpoint = tcp.value.address.value()?.clone();
         let (send, expect) = (text(&tcp.value.send), text(&tcp.value.expect));
         return Some(Check::Tcp(TcpCheck { endpoint, send, expect }));
@@ -81,6 +82,17 @@ fn check(raw: &raw::Probe, cx: &mut Context) -> Option<Check> {
     let endpoint = tls.address.value()?.clone();
     let min_validity = tls.min_validity.value().copied();
     Some(Check::Tls(TlsCheck { endpoint, tls: options?, min_validity }))
+}
+
+/// `\xd2` in YAML is the letter U+00D2, which leaves as two bytes. Whoever writes a binary
+/// protocol should know.
+fn bytes_of(send: &Field<raw::Prose>, problems: &mut Problems) {
+    let Field::Given(send) = send else { return };
+    if send.value.0.chars().any(|c| ('\u{80}'..='\u{ff}').contains(&c)) {
+        problems
+            .warn(&send.at, "text is sent as UTF-8: escapes from \\x80 to \\xff become two bytes")
+            .hint("bytes above \\x7f cannot be sent alone");
+    }
 }
 
 fn tls_options(

@@ -119,6 +119,10 @@ fn dependency(
             common_cause_ppb: None,
         });
     }
+    if !raw.service.is_absent() {
+        // Both at once has been reported where the keys were read.
+        return None;
+    }
     let need = match &raw.need {
         Field::Given(need) => need,
         Field::Broken => return None,

@@ -1,4 +1,4 @@
-//! `nines schema`: the JSON Schema of the files, for editors, or their keys as Markdown.
+//! `nines schema`: the JSON Schema of the files, for editors.
 
 use std::io::Write;
 
@@ -10,21 +10,5 @@ use crate::spec::schema::{self, Which};
 /// It cannot be written.
 pub fn json(which: Which, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "{:#}", schema::json(which))?;
-    Ok(())
-}
-
-/// Writes every key of such a file as Markdown tables.
-///
-/// # Errors
-/// It cannot be written.
-pub fn markdown(which: Which, out: &mut dyn Write) -> anyhow::Result<()> {
-    for table in schema::tables(which) {
-        writeln!(out, "### {}\n\n{}\n", table.name, table.doc)?;
-        writeln!(out, "| key | value | default | meaning |\n|---|---|---|---|")?;
-        for row in table.rows {
-            writeln!(out, "{row}")?;
-        }
-        writeln!(out)?;
-    }
     Ok(())
 }

@@ -234,7 +234,8 @@ impl Value for Listen {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^([0-9.]+|localhost|\\[[0-9a-fA-F:.]+\\])?:[0-9]{1,5}$"})
+        let pattern = "^([0-9.]+|localhost|\\[[0-9a-fA-F:.]+\\])?:[0-9]{1,5}$";
+        json_schema!({"type": "string", "pattern": pattern})
     }
 
     fn kind() -> String {

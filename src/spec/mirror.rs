@@ -248,7 +248,7 @@ impl<'a> Keys<'a> {
         let short: String = text.chars().take(60).collect();
         let near = nearest(text, M::KEYS.iter().map(|k| k.name));
         self.meant.extend(near.and_then(|n| M::KEYS.iter().find(|k| k.name == n)).map(|k| k.name));
-        let merge = (text == "<<").then(|| "merge keys are not YAML 1.2; write the keys out");
+        let merge = (text == "<<").then_some("merge keys are not YAML 1.2; write the keys out");
         problems
             .error(&at, format!("unknown key {short:?}"))
             .expected(one_of::<M>())

@@ -6,6 +6,7 @@
 //! and every problem of every file is told in one go; secrets never stand in specs.
 
 pub mod config;
+mod leaf;
 mod mirror;
 mod nearest;
 pub mod problem;

@@ -255,7 +255,8 @@ impl Builder {
     fn check_tag(&mut self, tag: Option<&Tag>, place: Place) {
         let Some(tag) = tag else { return };
         let core = tag.is_yaml_core_schema() && ["str", "seq", "map"].contains(&&*tag.suffix);
-        if !core && !(tag.handle.is_empty() && tag.suffix == "!") {
+        let plain = tag.handle.is_empty() && tag.suffix == "!";
+        if !core && !plain {
             let message = format!("tag {:?}", format!("{}{}", tag.handle, tag.suffix));
             self.notes.push((place, message, "specs use no tags; remove it".to_owned()));
         }

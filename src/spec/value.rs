@@ -216,7 +216,8 @@ impl Value for Endpoint {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^(\\[[0-9a-fA-F:.]+\\]|[-A-Za-z0-9._]+):[0-9]{1,5}$"})
+        let pattern = "^(\\[[0-9a-fA-F:.]+\\]|[-A-Za-z0-9._]+):[0-9]{1,5}$";
+        json_schema!({"type": "string", "pattern": pattern})
     }
 
     fn kind() -> String {

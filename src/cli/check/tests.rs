@@ -1,3 +1,5 @@
+//! What `nines check` prints, and how it exits.
+
 use std::fs;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The published tables of the closed formulas, and their laws.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -227,7 +229,9 @@ proptest! {
     fn probing_more_often_never_makes_one_lost_probe_dearer(a in 1_u64..3_600, b in 1_u64..3_600) {
         let lost = |secs| workbook("99.99%", Duration::from_secs(secs)).lost_probe;
         let (fast, slow) = (lost(a.min(b)), lost(a.max(b)));
-        let order = cmp_products(fast.numerator, slow.denominator, slow.numerator, fast.denominator);
+        let left = (fast.numerator, slow.denominator);
+        let right = (slow.numerator, fast.denominator);
+        let order = cmp_products(left.0, left.1, right.0, right.1);
         prop_assert!(order.is_le());
     }
 }

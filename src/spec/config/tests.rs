@@ -1,3 +1,5 @@
+//! The operator's config file, good and bad.
+
 use super::*;
 
 fn read(text: &str) -> Result<Config, Vec<Problem>> {
@@ -21,7 +23,10 @@ fn everything_in_the_file_reaches_the_settings() {
         "specs: [specs, /srv/specs]
 storage: {path: data, retention: 90d}
 web: {listen: \":9999\", externalUrl: https://nines.example/}
-alerting: {mode: rules, alertmanagers: [\"http://am-1:9093\", \"http://am-2:9093/am/\"], resendDelay: 30s}
+alerting:
+  mode: rules
+  alertmanagers: [\"http://am-1:9093\", \"http://am-2:9093/am/\"]
+  resendDelay: 30s
 vantage: {name: berlin}
 labels: [stage, tier_1]
 limits: {probes: 5, slos: 6, startsPerSecond: 7}
@@ -80,7 +85,8 @@ fn keys_of_later_versions_are_refused_by_name() {
 #[test]
 fn every_problem_is_told_in_one_go() {
     check(
-        "storage: {retension: 9d}\nweb: {listen: 10099}\nvantage: {name: Berlin}\nlabels: [slo, a-b]\n",
+        "storage: {retension: 9d}\nweb: {listen: 10099}\nvantage: {name: Berlin}\n\
+         labels: [slo, a-b]\n",
         &[
             "1:11 storage.retension: unknown key \"retension\"",
             "2:15 web.listen: the number \"10099\" where text is expected",

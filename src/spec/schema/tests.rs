@@ -1,3 +1,5 @@
+//! The schema, the reader, the examples and the reference page agree.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

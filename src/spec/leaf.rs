@@ -1,0 +1,361 @@
+//! Values that only the spec language has: URLs, statuses, sizes, windows and their like.
+//!
+//! Each reads itself and describes itself to editors; none looks beyond its own node.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::mirror::Value;
+use super::problem::{At, Problems};
+use super::raw::AlertingPolicy;
+use super::tree::{Data, Node};
+use super::value::{Text, parsed, parsed_text, scalar, words, wrong};
+use crate::model::ParseError;
+use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
+use crate::model::check::{Connection, HttpVersion};
+use crate::model::time::parse_duration;
+use crate::model::{Severity, ShortThreshold};
+
+words!(Impact { "hard" => Impact::Hard, "soft" => Impact::Soft });
+words!(Connection { "cold" => Connection::Cold, "warm" => Connection::Warm });
+words!(HttpVersion {
+    "auto" => HttpVersion::Auto, "http1" => HttpVersion::Http1, "http2" => HttpVersion::Http2,
+} later &["http3"]);
+words!(UnknownPolicy {
+    "exclude" => UnknownPolicy::Exclude, "bad" => UnknownPolicy::Bad, "good" => UnknownPolicy::Good,
+});
+words!(Severity { "page" => Severity::Page, "ticket" => Severity::Ticket });
+words!(ShortThreshold { "same" => ShortThreshold::Same, "1x" => ShortThreshold::One });
+words!(Method {
+    "GET" => Method("GET"), "HEAD" => Method("HEAD"), "POST" => Method("POST"),
+    "PUT" => Method("PUT"), "PATCH" => Method("PATCH"), "DELETE" => Method("DELETE"),
+    "OPTIONS" => Method("OPTIONS"),
+});
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Method(pub &'static str);
+
+/// The address of an HTTP request.
+#[derive(Clone, Debug)]
+pub(super) struct Url(pub http::Uri);
+
+/// Longest URL, in bytes.
+const MAX_URL: usize = 2_048;
+
+impl Url {
+    /// Reads an absolute `http` or `https` URL without user info and fragment.
+    pub(super) fn parse(text: &str) -> Result<http::Uri, ParseError> {
+        let fail = |expected: &str| ParseError::new(text, expected);
+        if text.len() > MAX_URL {
+            return Err(fail("a URL of at most 2048 bytes"));
+        }
+        // The URI type drops fragments without a word.
+        if text.contains('#') {
+            return Err(fail("a URL without a fragment (#...), which is never sent"));
+        }
+        let form = "a URL such as https://registry.example/v2/";
+        let uri: http::Uri = text.parse().map_err(|_| fail(form))?;
+        let authority = uri.authority().ok_or_else(|| fail(form))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(fail("a URL that begins with http:// or https://"));
+        }
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port_ok = port.is_empty() || authority.port_u16().is_some_and(|port| port > 0);
+        if authority.host().is_empty() || !port_ok {
+            return Err(fail("a URL with a host, and a port from 1 to 65535 if any"));
+        }
+        Ok(uri)
+    }
+}
+
+/// Whether a URL carries a user name or password. Looked for in the text, because errors must
+/// not repeat it.
+pub(super) fn has_user_info(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
+}
+
+impl Value for Url {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a URL such as https://registry.example/v2/";
+        if has_user_info(scalar(node, at, expected, problems)?) {
+            let problem = problems.secret(at, "a URL with a user name or password in it");
+            problem.expected("a URL without user info; secrets never stand in specs");
+            problem.hint("send it with `headersFromFile: {Authorization: token.txt}`");
+            return None;
+        }
+        parsed_text(node, at, expected, problems, Url::parse).map(Url)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = "^https?://[^@#/?]+([/?][^#]*)?$";
+        json_schema!({"type": "string", "pattern": pattern, "maxLength": MAX_URL})
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+}
+
+/// A range of HTTP status codes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StatusRange(pub u16, pub u16);
+
+impl Value for StatusRange {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a status from 100 to 599 such as 200, 2xx or 200-299";
+        parsed(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let code = |text: &str| {
+                let code = text.parse().ok().filter(|code| (100..=599).contains(code));
+                code.filter(|_| text.len() == 3).ok_or_else(fail)
+            };
+            if let Some(class) = text.strip_suffix("xx") {
+                let first = code(&format!("{class}00"))?;
+                return Ok(StatusRange(first, first + 99));
+            }
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let range = StatusRange(code(first)?, code(last)?);
+            if range.0 > range.1 { Err(fail()) } else { Ok(range) }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "integer", "minimum": 100, "maximum": 599},
+            {"type": "string", "pattern": "^[1-5](xx|[0-9]{2}(-[1-5][0-9]{2})?)$"},
+        ]})
+    }
+
+    fn kind() -> String {
+        "status".to_owned()
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size(pub usize);
+
+/// Most of a body that may be read.
+const MAX_SIZE: usize = 64 << 20;
+
+impl Value for Size {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a size from 1B to 64MiB, such as 64KiB";
+        parsed(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            let unit: usize = match &text[digits..] {
+                "B" => 1,
+                "KiB" => 1 << 10,
+                "MiB" => 1 << 20,
+                _ => return Err(fail()),
+            };
+            let size = text[..digits].parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
+            size.filter(|size| (1..=MAX_SIZE).contains(size)).map(Size).ok_or_else(fail)
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]+(B|KiB|MiB)$"})
+    }
+
+    fn kind() -> String {
+        "size".to_owned()
+    }
+}
+
+/// A file beside the spec; checked where the file's own directory is known.
+#[derive(Clone, Debug)]
+pub(super) struct FilePath(pub String);
+
+impl Value for FilePath {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        Text::<1_024>::read(node, at, problems).map(|text| FilePath(text.0))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Text::<1_024>::schema(generator)
+    }
+
+    fn kind() -> String {
+        "path".to_owned()
+    }
+}
+
+/// A DNS name or an IP address, for certificates.
+#[derive(Clone, Debug)]
+pub(super) struct HostName(pub String);
+
+impl Value for HostName {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a host name such as registry.example";
+        parsed_text(node, at, expected, problems, |text| {
+            let is_ip = text.parse::<std::net::IpAddr>().is_ok();
+            let label = |label: &str| {
+                let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+                !label.is_empty() && label.len() <= 63 && plain
+            };
+            match is_ip || text.len() <= 253 && text.split('.').all(label) {
+                true => Ok(HostName(text.to_owned())),
+                false => Err(ParseError::new(text, expected)),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": 253})
+    }
+
+    fn kind() -> String {
+        "host name".to_owned()
+    }
+}
+
+/// A time zone by its IANA name.
+#[derive(Clone, Debug)]
+pub(super) struct TimeZone(pub String);
+
+impl Value for TimeZone {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "an IANA time zone such as Europe/Berlin or UTC";
+        parsed_text(node, at, expected, problems, |text| {
+            // The zones that are built in, so that a spec means the same on every machine.
+            match jiff::tz::TimeZoneDatabase::bundled().get(text) {
+                Ok(_) => Ok(TimeZone(text.to_owned())),
+                Err(_) => Err(ParseError::new(text, expected)),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1})
+    }
+
+    fn kind() -> String {
+        "time zone".to_owned()
+    }
+}
+
+impl Value for SupportHours {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "24x7, or hours a day and days a week such as 8x5";
+        parsed_text(node, at, expected, problems, |text| {
+            let fail = || ParseError::new(text, expected);
+            let (hours, days) = text.split_once('x').ok_or_else(fail)?;
+            let number = |text: &str, most: u8| {
+                text.parse().ok().filter(|n| (1..=most).contains(n) && !text.starts_with('+'))
+            };
+            let hours = number(hours, 24).ok_or_else(fail)?;
+            let days = number(days, 7).ok_or_else(fail)?;
+            match (hours, days) {
+                (24, 7) => Ok(SupportHours::Always),
+                _ => Ok(SupportHours::Weekly { hours, days }),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]{1,2}x[1-7]$"})
+    }
+
+    fn kind() -> String {
+        "`24x7`, `8x5`, ...".to_owned()
+    }
+}
+
+/// A rolling window. Calendar windows are refused as such.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window(pub Duration);
+
+impl Value for Window {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a rolling window such as 30d";
+        if let Data::Map(pairs) = &node.data {
+            let calendar = pairs
+                .iter()
+                .map(|(key, _)| key)
+                .find(|key| matches!(&key.data, Data::Scalar { text, .. } if text == "calendar"));
+            if let Some(key) = calendar {
+                let message = "calendar windows are not read by this version of nines";
+                problems.error(&at.key("calendar", key.place), message).expected(expected);
+                return None;
+            }
+        }
+        parsed(node, at, expected, problems, parse_duration).map(Window)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Duration::schema(generator)
+    }
+
+    fn kind() -> String {
+        "duration".to_owned()
+    }
+}
+
+/// How observations are counted. There is one way in this version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BudgetMethod;
+
+impl Value for BudgetMethod {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        const LATER: [&str; 2] = ["timeslices", "ratioTimeslices"];
+        if let Data::Map(pairs) = &node.data {
+            for (key, _) in pairs {
+                if let Data::Scalar { text, .. } = &key.data
+                    && LATER.contains(&text.as_str())
+                {
+                    let message = format!("`{text}` is not read by this version of nines");
+                    let at = at.key(text, key.place);
+                    problems.error(&at, message).expected("`occurrences`, or no method at all");
+                    return None;
+                }
+            }
+        }
+        super::value::word(node, at, &[("occurrences", BudgetMethod)], &LATER, problems)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": ["occurrences"]})
+    }
+
+    fn kind() -> String {
+        "`occurrences`".to_owned()
+    }
+}
+
+/// When to tell somebody.
+#[derive(Clone, Debug)]
+pub(super) enum Alerting {
+    /// Never.
+    Off,
+    /// As a policy says.
+    By(AlertingPolicy),
+}
+
+impl Value for Alerting {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        match &node.data {
+            Data::Map(_) => AlertingPolicy::read(node, at, problems).map(Alerting::By),
+            Data::Scalar { text, .. } if text == "none" || text == "off" => Some(Alerting::Off),
+            _ => {
+                let expected = "`{policy: NAME}`, or `none` for no alerts";
+                wrong(node, at, expected, problems);
+                None
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let policy = AlertingPolicy::schema(generator);
+        json_schema!({"anyOf": [{"type": "string", "enum": ["none", "off"]}, policy]})
+    }
+
+    fn kind() -> String {
+        format!("{}, `none` or `off`", AlertingPolicy::kind())
+    }
+}

@@ -91,10 +91,6 @@ impl Damage {
 
     /// Writes the damage down for good, with the bytes that could not be read.
     pub(super) fn quarantine(&self, db: &Connection, body: &[u8]) -> rusqlite::Result<()> {
-        let n: i64 = db.query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?;
-        if n >= MAX_QUARANTINED {
-            return Ok(());
-        }
         db.prepare_cached(
             "INSERT INTO quarantine(part, first_seq, last_seq, series, \"from\", \"to\", why, body) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -27,7 +27,14 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub(super) struct Directory {
     path: PathBuf,
     /// Keeps the lock; the system lets go of it when the process ends, however it ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing alone would not do while a child process between fork and exec has a copy.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Directory {
@@ -44,7 +51,7 @@ impl Directory {
         }
         refuse_foreign(path)?;
         let lock = lock(path)?;
-        let directory = Directory { path: path.into(), _lock: lock };
+        let directory = Directory { path: path.into(), lock };
         if !directory.database().exists() && path.join(LOG).exists() {
             return Err(LedgerError::Missing(directory.database()));
         }

@@ -80,10 +80,11 @@ pub struct Appended {
 
 /// The history of all series, open for writing.
 pub struct Ledger {
+    /// Closed before the directory is let go.
+    db: Connection,
     directory: Directory,
     path: PathBuf,
     options: Options,
-    db: Connection,
     head: Head,
     series: BTreeMap<(String, String), SeriesId>,
     /// Known once history has been read.
@@ -111,10 +112,10 @@ impl Ledger {
         let path = directory.database();
         let db = schema::open(&directory)?;
         let mut ledger = Ledger {
+            db,
             directory,
             path,
             options,
-            db,
             head: Head::default(),
             series: BTreeMap::new(),
             frontier: None,

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::batch::{Entry, decode, last_slot};
-use super::damage::{Damage, Part};
+use super::damage::{Damage, MAX_QUARANTINED, Part};
 use super::frontier::Frontier;
 use super::head::{Digest, Head};
 use super::prepared::{batch_crc, shelf_crc, slice_crc, state_crc};
@@ -99,28 +99,31 @@ impl Ledger {
         self.frontier = Some(frontier);
         report.damage.splice(0..0, self.damage.iter().cloned());
         if !report.damage.is_empty() {
-            self.mend(mend)?;
+            self.mend(mend, &report.known)?;
             self.damage.clear();
         }
         Ok(report)
     }
 
     /// Moves damaged rows aside and sets the books right.
-    fn mend(&mut self, mend: Mend) -> Result<(), LedgerError> {
+    fn mend(&mut self, mend: Mend, known: &[Damage]) -> Result<(), LedgerError> {
         let mut head = self.head.clone();
         let opening = self.damage.clone();
+        let opening = opening.iter().map(|damage| (damage, &[][..]));
+        let reading = mend.aside.iter().map(|(damage, body, _)| (damage, body.as_slice()));
+        let fresh = opening.chain(reading).filter(|(damage, _)| !known.contains(damage));
+        let room = usize::try_from(MAX_QUARANTINED).unwrap_or(0).saturating_sub(known.len());
+        let fresh: Vec<_> = fresh.take(room).collect();
+        let names = self.damage.iter().any(|damage| damage.part == Part::Series);
         self.transact("mend", |tx| {
-            for damage in &opening {
-                damage.quarantine(tx, &[])?;
-                if let (Part::Series, Some(series)) = (damage.part, damage.series) {
-                    tx.execute("DELETE FROM series WHERE id = ?1", [series.0])?;
-                }
-            }
-            for (damage, body, row) in &mend.aside {
+            for (damage, body) in fresh {
                 damage.quarantine(tx, body)?;
-                if let Some((delete, keys)) = row {
-                    tx.prepare_cached(delete)?.execute(params_from_iter(keys))?;
-                }
+            }
+            for Deletion(sql, values) in mend.aside.iter().filter_map(|(.., row)| row.as_ref()) {
+                tx.prepare_cached(sql)?.execute(params_from_iter(values))?;
+            }
+            if names {
+                store::drop_damaged_series(tx)?;
             }
             for (&(from, to), digest) in &mend.shelves {
                 store::put_shelf(tx, &mut head, from, to, *digest)?;
@@ -134,8 +137,16 @@ impl Ledger {
     }
 }
 
-/// A statement that deletes one row, and the row's key as it was found.
-type Deletion = (&'static str, Vec<Value>);
+/// A statement that deletes one row, and what was found in it: more than its key, because a
+/// damaged key may be that of another, healthy row.
+struct Deletion(&'static str, Vec<Value>);
+
+impl Deletion {
+    fn new(sql: &'static str, row: &Row<'_>, columns: &[usize]) -> rusqlite::Result<Self> {
+        let values: rusqlite::Result<_> = columns.iter().map(|at| row.get(*at)).collect();
+        Ok(Deletion(sql, values?))
+    }
+}
 
 /// What has to be written once everything has been read.
 #[derive(Default)]
@@ -191,7 +202,8 @@ impl Reading<'_> {
                     damaged += 1;
                     let name = String::from_utf8_lossy(&bytes(row, 0)).into_owned();
                     let damage = Damage::new(Part::State, format!("{name:?} is damaged"));
-                    let delete = ("DELETE FROM state WHERE name = ?1", vec![row.get(0)?]);
+                    let sql = "DELETE FROM state WHERE name IS ?1 AND json IS ?2 AND crc IS ?3";
+                    let delete = Deletion::new(sql, row, &[0, 1, 2])?;
                     self.aside(damage, bytes(row, 1), Some(delete));
                 }
             }
@@ -220,8 +232,9 @@ impl Reading<'_> {
                 }
                 _ => {
                     let why = "a count of slices is damaged";
-                    let sql = "DELETE FROM shelf WHERE \"from\" = ?1 AND \"to\" = ?2";
-                    let delete = (sql, vec![row.get(0)?, row.get(1)?]);
+                    let sql = "DELETE FROM shelf \
+                               WHERE \"from\" IS ?1 AND \"to\" IS ?2 AND crc IS ?3";
+                    let delete = Deletion::new(sql, row, &[0, 1, 4])?;
                     self.aside(Damage::new(Part::Books, why), Vec::new(), Some(delete));
                     shelves.trusted = false;
                 }
@@ -308,8 +321,9 @@ impl Reading<'_> {
         if let (Some(from), Some(series), Some(to)) = (int(row, 0), int(row, 1), int(row, 2)) {
             damage = damage.series(series).between(from, to);
         }
-        let sql = "DELETE FROM slice WHERE \"from\" = ?1 AND series = ?2";
-        let delete = (sql, vec![row.get(0)?, row.get(1)?]);
+        let sql = "DELETE FROM slice \
+                   WHERE \"from\" IS ?1 AND series IS ?2 AND crc IS ?3 AND body IS ?4";
+        let delete = Deletion::new(sql, row, &[0, 1, 4, 5])?;
         self.aside(damage, bytes(row, 5), Some(delete));
         Ok(())
     }
@@ -346,23 +360,22 @@ impl Reading<'_> {
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
-            let first_due = int(row, 1).unwrap_or(i64::MAX);
-            self.missing_batches(next, seq, quiet, first_due);
+            if !self.batch(row, seq, &mut entries) {
+                let mut damage = Damage::new(Part::Batch, "its checksum is wrong").seqs(seq, seq);
+                if let (Some(first), Some(last)) = (int(row, 1), int(row, 2)) {
+                    damage = damage.between(first, last.saturating_add(1));
+                }
+                let delete = "DELETE FROM batch WHERE seq = ?1 AND crc IS ?2 AND body IS ?3";
+                self.aside(damage, bytes(row, 6), Some(Deletion::new(delete, row, &[0, 5, 6])?));
+                continue;
+            }
+            self.missing_batches(next, seq, quiet, int(row, 1).unwrap_or(i64::MAX));
             if seq < next {
                 let why = "a batch is there twice or out of order";
                 self.aside(Damage::new(Part::Batch, why).seqs(seq, seq), Vec::new(), None);
                 continue;
             }
             next = seq + 1;
-            if !self.batch(row, seq, &mut entries) {
-                let mut damage = Damage::new(Part::Batch, "its checksum is wrong").seqs(seq, seq);
-                if let (Some(first), Some(last)) = (int(row, 1), int(row, 2)) {
-                    damage = damage.between(first, last.saturating_add(1));
-                }
-                let delete = ("DELETE FROM batch WHERE seq = ?1", vec![Value::from(seq)]);
-                self.aside(damage, bytes(row, 6), Some(delete));
-                continue;
-            }
             quiet = int(row, 2).unwrap_or(quiet);
             self.report.batches += 1;
             for entry in entries.drain(..) {
@@ -386,9 +399,10 @@ impl Reading<'_> {
     }
 
     fn missing_batches(&mut self, next: i64, seq: i64, after: i64, before: i64) {
-        // Batches that an earlier restore set aside have been told then.
+        // Damaged ones have been told, now or when an earlier restore set them aside.
         let mut next = next;
-        for (first, last) in self.report.known.iter().filter_map(|damage| damage.seqs) {
+        let told = self.report.known.iter().chain(&self.report.damage);
+        for (first, last) in told.filter_map(|damage| damage.seqs) {
             if (first..=last).contains(&next) {
                 next = last + 1;
             }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batch::{self, Batch};
@@ -204,6 +204,25 @@ pub(super) fn load_series(
         damage.push(Damage::new(Part::Series, "the names are not those that were written"));
     }
     Ok(known)
+}
+
+/// Deletes names whose checksums are wrong, so that they are told once.
+pub(super) fn drop_damaged_series(db: &Connection) -> rusqlite::Result<()> {
+    let mut damaged = Vec::new();
+    let mut query = db.prepare("SELECT id, probe, vantage, crc FROM series")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let right = text(row, 1).zip(text(row, 2)).map(|(p, v)| series_crc(id, p, v));
+        if right.is_none() || right != int(row, 3) {
+            damaged.push((id, row.get::<_, Value>(3)?));
+        }
+    }
+    for (id, crc) in damaged {
+        let sql = "DELETE FROM series WHERE id IS ?1 AND crc IS ?2";
+        db.prepare_cached(sql)?.execute(params![id, crc])?;
+    }
+    Ok(())
 }
 
 /// An integer column; none if damage made it something else.

@@ -76,7 +76,7 @@ pub(super) fn slice(series: u32, from: i64, to: i64, bad_at: Option<i64>) -> Rec
     for secs in (from..to).step_by(5) {
         let bad = bad_at == Some(secs);
         let verdict = if bad { Verdict::Bad(BadReason::Timeout) } else { Verdict::Good };
-        latencies.record(Duration::from_micros(20_000 + (secs as u64 * 7_919) % 5_000));
+        latencies.record(Duration::from_micros(20_000 + (secs * 7_919).rem_euclid(5_000) as u64));
         match runs.last_mut() {
             Some(run) if run.continues_at(at(secs), step, verdict, 0) => run.n += 1,
             _ => runs.push(Run { start: at(secs), step, n: 1, verdict, class: 0 }),

@@ -117,6 +117,8 @@ pub(super) struct Worker {
 struct Failing {
     retry: Instant,
     backoff: Duration,
+    /// Whether it is room that is lacking.
+    full: bool,
 }
 
 /// Upkeep that is under way.
@@ -151,7 +153,7 @@ impl Worker {
             let retry = self.failing.as_ref().map(|failing| failing.retry);
             let wake_at = if more || step { Some(Instant::now()) } else { retry };
             let shared = self.shared.clone();
-            let idle = self.failing.is_none() && self.upkeep.is_none();
+            let idle = self.upkeep.is_none() && self.failing.as_ref().is_none_or(|f| f.full);
             let mut inbox = shared.wait(wake_at, idle);
             let requests = std::mem::take(&mut inbox.requests);
             let stop = inbox.stop;
@@ -197,11 +199,11 @@ impl Worker {
     /// One transaction of the most urgent kind; everything that waits when somebody waits.
     fn work(&mut self, everything: bool) {
         let due = self.failing.as_ref().is_none_or(|f| f.retry <= Instant::now());
-        if !self.backlog.is_empty() {
-            if everything || due {
-                while self.commit() && (everything || self.failing.is_some()) {}
-            }
-        } else if due {
+        if !self.backlog.is_empty() && (everything || due) {
+            while self.commit() && (everything || self.failing.is_some()) {}
+        }
+        // Letting go of old history is what makes room again.
+        if due && (self.backlog.is_empty() || self.failing.as_ref().is_some_and(|f| f.full)) {
             self.step();
         }
         let lanes = [URGENT, GOOD, SLICES];
@@ -265,13 +267,14 @@ impl Worker {
         }
         drop(stats);
         self.trying = None;
-        if self.backlog.is_empty() {
-            self.recovered();
-        }
+        self.recovered();
     }
 
     /// Everything that was handed over is durable.
     fn recovered(&mut self) {
+        if !self.backlog.is_empty() {
+            return;
+        }
         if self.failing.take().is_some() {
             tracing::info!("the ledger takes records again");
         }
@@ -286,7 +289,8 @@ impl Worker {
         stats.failed_commits += 1;
         stats.failing = Some(error.to_string());
         drop(stats);
-        if matches!(error, LedgerError::Full(_)) && self.ledger.directory.release() {
+        let full = matches!(error, LedgerError::Full(_));
+        if full && self.ledger.directory.release() {
             tracing::warn!("no room left: the ledger's reserve has been given back");
             self.released = Some(Instant::now());
             return true;
@@ -298,7 +302,7 @@ impl Worker {
         if self.failing.is_none() {
             tracing::error!(%error, "the ledger does not take records; they wait in memory");
         }
-        self.failing = Some(Failing { retry: Instant::now() + backoff, backoff });
+        self.failing = Some(Failing { retry: Instant::now() + backoff, backoff, full });
         false
     }
 

@@ -86,7 +86,7 @@ impl Writer {
     }
 
     /// Asks for upkeep; false if too much of it is waiting. It begins once everything handed
-    /// over before it is durable.
+    /// over before it is durable, or at once where there is no room for that.
     pub fn maintain(&self, upkeep: Upkeep) -> bool {
         let mut inbox = self.shared.inbox();
         let known = inbox.upkeep.contains(&upkeep);

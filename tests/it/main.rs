@@ -14,3 +14,4 @@ mod e2e_dashboards;
 mod e2e_demo;
 mod e2e_kill;
 mod e2e_scrape;
+mod ledger;

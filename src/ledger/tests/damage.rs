@@ -1,1 +1,298 @@
-//! Damage.
+//! Damage at rest: whatever one byte becomes, nothing is silently different, and nothing panics.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::Range;
+
+use super::*;
+
+/// A small ledger with something of everything in it.
+fn fill(directory: &Path) {
+    let mut ledger = open(directory);
+    for (probe, vantage) in [("registry/pull", "here"), ("registry/push", "here")] {
+        ledger.series(&probe.parse().expect("valid"), vantage).expect("numbered");
+    }
+    ledger.append(&[state("alerts", "[1,2]"), state("outages", "{\"open\":[]}")]).expect("kept");
+    let slices: Vec<_> = (0..6)
+        .flat_map(|hour| {
+            let (from, to) = (hour * 600, (hour + 1) * 600);
+            [slice(1, from, to, (hour == 2).then_some(from + 50)), slice(2, from, to, None)]
+        })
+        .collect();
+    // These are replaced by slices, and count again should one of those be lost.
+    ledger.append(&[good(1, 5), bad(1, 1_250), good(2, 5)]).expect("kept");
+    ledger.append(&slices).expect("kept");
+    for secs in (3_600..3_640).step_by(10) {
+        ledger.append(&[good(1, secs), bad(2, secs), gap(1, secs + 5, 1)]).expect("kept");
+    }
+    ledger.close().expect("closes");
+}
+
+/// What a healthy ledger says, and everything that was ever written.
+struct Truth {
+    bytes: Vec<u8>,
+    history: Vec<String>,
+    written: BTreeSet<String>,
+    latencies: Vec<LatencyRange>,
+    series: Vec<String>,
+}
+
+impl Truth {
+    fn of(directory: &Path) -> Truth {
+        fill(directory);
+        let bytes = fs::read(directory.join("ledger.db")).expect("readable");
+        let mut ledger = open(directory);
+        let (history, _) = history(&mut ledger, Timestamp::MIN);
+        let mut written: BTreeSet<_> = history.iter().cloned().collect();
+        for record in [good(1, 5), bad(1, 1_250), good(2, 5)] {
+            let Record::Observation(o) = record else { unreachable!("made so above") };
+            written.insert(format!("{:?}", Restored::Observation(o)));
+        }
+        let (latencies, series) = (latencies(&ledger), series(&ledger));
+        Truth { bytes, history, written, latencies, series }
+    }
+
+    /// Opens a ledger whose database is `bytes`: it must be as it was, or say what is not.
+    fn judge(&self, directory: &Path, bytes: &[u8], what: &str) -> Judgement {
+        let _ = fs::remove_file(directory.join("ledger.db-wal"));
+        fs::write(directory.join("ledger.db"), bytes).expect("writable");
+        let Ok(mut ledger) = Ledger::open(directory, plain()) else { return Judgement::Refused };
+        let mut lines = Vec::new();
+        let restored = ledger.restore(Timestamp::MIN, &mut |p| lines.push(format!("{p:?}")));
+        let Ok(report) = restored else { return Judgement::Refused };
+        let twice = lines.iter().collect::<BTreeSet<_>>().len() < lines.len();
+        assert!(!twice, "{what}: something came back twice");
+        let invented: Vec<_> = lines.iter().filter(|l| !self.written.contains(*l)).collect();
+        assert!(invented.is_empty(), "{what}: {invented:?} was never written");
+        if report.damage.is_empty() {
+            assert_eq!(lines, self.history, "{what}: silently different");
+            assert_eq!(series(&ledger), self.series, "{what}: silently other series");
+        }
+        self.judge_latencies(&ledger, &report, what);
+        if report.damage.is_empty() {
+            return Judgement::Whole;
+        }
+        self.judge_again(ledger, &lines, what);
+        Judgement::Told
+    }
+
+    fn judge_latencies(&self, ledger: &Ledger, report: &RestoreReport, what: &str) {
+        for (series, known) in [1, 2].into_iter().zip(&self.latencies) {
+            let all = ledger.latencies(SeriesId(series), Timestamp::MIN, at(1 << 30));
+            let Ok(read) = all else { continue };
+            let told = read.damaged > 0 || !report.damage.is_empty();
+            assert!(told || read == *known, "{what}: silently other latencies");
+        }
+    }
+
+    /// What was moved aside stays aside, and the rest stays as it is.
+    fn judge_again(&self, ledger: Ledger, lines: &[String], what: &str) {
+        let directory = ledger.path.parent().expect("a directory").to_owned();
+        drop(ledger);
+        let Ok(mut ledger) = Ledger::open(&directory, plain()) else { return };
+        let mut again = Vec::new();
+        let restored = ledger.restore(Timestamp::MIN, &mut |p| again.push(format!("{p:?}")));
+        if let Ok(report) = restored {
+            let lost: Vec<_> = lines.iter().filter(|l| !again.contains(l)).collect();
+            let found: Vec<_> = again.iter().filter(|l| !lines.contains(l)).collect();
+            assert!(again == lines, "{what}: the second time without {lost:?}, with {found:?}");
+            assert!(!report.known.is_empty(), "{what}: forgotten the second time");
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Judgement {
+    Whole,
+    Told,
+    Refused,
+}
+
+fn latencies(ledger: &Ledger) -> Vec<LatencyRange> {
+    let all = |series| ledger.latencies(SeriesId(series), Timestamp::MIN, at(1 << 30));
+    [1, 2].into_iter().map(|series| all(series).expect("readable")).collect()
+}
+
+fn series(ledger: &Ledger) -> Vec<String> {
+    ledger.all_series().map(|series| format!("{series:?}")).collect()
+}
+
+/// Runs cases on all processors, each thread with a directory of its own.
+fn judge_all(truth: &Truth, cases: &[(Vec<Range<usize>>, u8)]) -> BTreeMap<Judgement, usize> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let some = |part: &[(Vec<Range<usize>>, u8)]| {
+        let directory = scratch();
+        let mut counts = BTreeMap::new();
+        for (ranges, mask) in part {
+            let mut bytes = truth.bytes.clone();
+            ranges
+                .iter()
+                .for_each(|range| bytes[range.clone()].iter_mut().for_each(|b| *b ^= mask));
+            let what = format!("bytes {ranges:?} xor {mask:#x}");
+            let judgement = truth.judge(directory.path(), &bytes, &what);
+            *counts.entry(judgement).or_default() += 1;
+        }
+        counts
+    };
+    let mut counts = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let parts = cases.chunks(cases.len().div_ceil(threads));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || some(part))).collect();
+        for thread in threads {
+            let part: BTreeMap<Judgement, usize> = thread.join().expect("no case may fail");
+            part.into_iter().for_each(|(k, n)| *counts.entry(k).or_default() += n);
+        }
+    });
+    counts
+}
+
+#[test]
+fn no_flipped_byte_is_silently_wrong() {
+    let directory = scratch();
+    let truth = Truth::of(directory.path());
+    // Every byte that says something but the text of the schema, of which one in five; the
+    // edges of every page; and some of the empty room.
+    let says = |at: &usize| match truth.bytes[*at] {
+        0 => at % 8_192 < 12 || at % 331 == 0,
+        _ => *at > 8_192 || *at < 256 || at % 5 == 0,
+    };
+    let cases: Vec<_> = (0..truth.bytes.len())
+        .filter(says)
+        .map(|at| (vec![at..at + 1], 1_u8 << (at % 8)))
+        .collect();
+    let counts = judge_all(&truth, &cases);
+    // The bodies alone are a good thousand bytes: were they not checked, this would tell.
+    assert!(counts[&Judgement::Told] > 1_000, "{counts:?}");
+    assert!(counts[&Judgement::Whole] > 100, "{counts:?}");
+}
+
+#[test]
+fn no_flipped_body_is_refused_as_a_whole() {
+    let directory = scratch();
+    let truth = Truth::of(directory.path());
+    let db = Connection::open(directory.path().join("ledger.db")).expect("opens");
+    let mut query = db.prepare("SELECT body FROM batch UNION ALL SELECT body FROM slice").unwrap();
+    let bodies = query.query_map([], |row| row.get::<_, Vec<u8>>(0)).expect("readable");
+    let mut cases = Vec::new();
+    for body in bodies {
+        let body = body.expect("readable");
+        let found = truth.bytes.windows(body.len()).position(|bytes| bytes == body);
+        let from = found.expect("bodies this short are on their page");
+        cases.extend((from..from + body.len()).map(|at| (vec![at..at + 1], 0xff)));
+    }
+    let counts = judge_all(&truth, &cases);
+    assert_eq!(counts.get(&Judgement::Told), Some(&cases.len()), "{counts:?}");
+}
+
+#[test]
+fn no_torn_sector_is_silently_wrong() {
+    let directory = scratch();
+    let truth = Truth::of(directory.path());
+    let sectors = truth.bytes.len() / 512;
+    let cases: Vec<_> =
+        (0..sectors).map(|sector| (vec![sector * 512..(sector + 1) * 512], 0xa5)).collect();
+    let counts = judge_all(&truth, &cases);
+    assert!(counts[&Judgement::Refused] + counts.get(&Judgement::Told).unwrap_or(&0) >= 16);
+}
+
+#[test]
+fn no_truncation_is_silently_wrong() {
+    let directory = scratch();
+    let truth = Truth::of(directory.path());
+    let full = truth.bytes.len();
+    for len in (0..full).step_by(509).chain((1..full / 8_192).map(|page| page * 8_192)) {
+        let what = format!("cut at {len}");
+        let judgement = truth.judge(directory.path(), &truth.bytes[..len], &what);
+        // The last page is an empty quarantine: nothing is lost with its end.
+        assert!(judgement != Judgement::Whole || len > full - 8_192, "{what}");
+    }
+}
+
+#[test]
+fn a_damaged_batch_is_told_with_its_number_and_time_and_the_rest_stays() {
+    let directory = scratch();
+    fill(directory.path());
+    let db = Connection::open(directory.path().join("ledger.db")).expect("opens");
+    db.execute("UPDATE batch SET body = zeroblob(20) WHERE seq = 3", []).expect("damaged");
+    db.execute("DELETE FROM batch WHERE seq = 4", []).expect("damaged");
+    drop(db);
+    let mut ledger = open(directory.path());
+    let (lines, report) = history(&mut ledger, Timestamp::MIN);
+    let told: Vec<_> = report.damage.iter().map(ToString::to_string).collect();
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        "batch 3 from 2027-01-15T09:00:10Z to 2027-01-15T09:00:15.000001Z: its checksum is wrong",
+        "batch 4 from 2027-01-15T09:00:05Z to 2027-01-15T09:00:30Z: missing",
+    ]
+    "#);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("Obs")).count(), 4);
+    let (_, second) = history(&mut ledger, Timestamp::MIN);
+    assert_eq!((second.damage, second.known.len()), (vec![], 2));
+    // New batches are numbered on, and the hole is not taken for a new one.
+    ledger.append(&[good(1, 3_700)]).expect("kept");
+    assert_eq!(history(&mut ledger, Timestamp::MIN).1.damage, vec![]);
+    // Once its time has expired, so has the note.
+    while ledger.expire(at(3_690)).expect("expires").more {}
+    assert_eq!(history(&mut ledger, Timestamp::MIN).1.known, vec![]);
+}
+
+#[test]
+fn a_lost_slice_brings_back_the_batch_it_replaced_and_is_told() {
+    let directory = scratch();
+    fill(directory.path());
+    let db = Connection::open(directory.path().join("ledger.db")).expect("opens");
+    db.execute(
+        "DELETE FROM slice WHERE series = 1 AND \"from\" = (SELECT min(\"from\") FROM slice)",
+        [],
+    )
+    .expect("damaged");
+    drop(db);
+    let mut ledger = open(directory.path());
+    let (lines, report) = history(&mut ledger, Timestamp::MIN);
+    let told: Vec<_> = report.damage.iter().map(ToString::to_string).collect();
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        "slice from 2027-01-15T08:00:00Z to 2027-01-15T08:10:00Z: 1 of 2 slices are missing or damaged",
+    ]
+    "#);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("Obs")).count(), 8 + 1);
+}
+
+#[test]
+fn what_sqlite_cannot_read_is_refused_with_a_way_out_and_left_alone() {
+    let directory = scratch();
+    fill(directory.path());
+    let path = directory.path().join("ledger.db");
+    let mut bytes = fs::read(&path).expect("readable");
+    bytes[100..200].fill(0x55);
+    fs::write(&path, &bytes).expect("writable");
+    let error = Ledger::open(directory.path(), plain()).expect_err("unreadable");
+    assert!(matches!(error, LedgerError::Malformed { .. }), "{error:?}");
+    assert!(error.to_string().contains(".recover"), "{error}");
+    assert_eq!(fs::read(&path).expect("still there"), bytes);
+}
+
+#[test]
+fn a_full_database_fails_cleanly_stays_readable_and_takes_records_again() {
+    let directory = scratch();
+    let options = Options { max_bytes: Some(20 * 8_192), ..plain() };
+    let mut ledger = Ledger::open(directory.path(), options).expect("opens");
+    let mut kept = 0;
+    let error = loop {
+        let records: Vec<_> = (0..200).map(|k| bad(k, i64::from(k * 37) + kept)).collect();
+        match ledger.append(&records) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LedgerError::Full(_)), "{error:?}");
+    assert!(kept > 3, "{kept}");
+    let (lines, report) = history(&mut ledger, Timestamp::MIN);
+    assert_eq!((lines.len(), report.damage), (kept as usize * 200, vec![]));
+    drop(ledger);
+
+    let mut ledger = open(directory.path());
+    let appended = ledger.append(&[bad(1, 1)]).expect("there is room now");
+    assert_eq!(appended.seq, kept + 1, "what failed has left no trace");
+    assert_eq!(history(&mut ledger, Timestamp::MIN).0.len(), kept as usize * 200 + 1);
+}

@@ -16,17 +16,17 @@ fn everything_comes_back_in_order_after_a_restart() {
     let mut ledger = open(directory.path());
     let (after, report) = history(&mut ledger, Timestamp::MIN);
     assert_eq!(before, after);
-    let starts: Vec<_> = after.iter().map(|line| &line[..line.len().min(34)]).collect();
+    let starts: Vec<_> = after.iter().map(|line| &line[..line.len().min(33)]).collect();
     insta::assert_debug_snapshot!(starts, @r#"
     [
         "State { name: \"a\", json: \"2\" }",
-        "State { name: \"alerts\", json: \"[1]\"",
-        "Slice { series: SeriesId(1), start",
-        "Slice { series: SeriesId(2), start",
-        "Observation(Observation { series: ",
-        "Observation(Observation { series: ",
-        "Gap(SeriesId(2), Run { start: Time",
-        "Observation(Observation { series: ",
+        "State { name: \"alerts\", json: \"[1",
+        "Slice { series: SeriesId(1), star",
+        "Slice { series: SeriesId(2), star",
+        "Observation(Observation { series:",
+        "Observation(Observation { series:",
+        "Gap(SeriesId(2), Run { start: Tim",
+        "Observation(Observation { series:",
     ]
     "#);
     let counts = (report.states, report.slices, report.observations, report.gaps, report.batches);

@@ -25,11 +25,21 @@ pub enum Part {
     Series,
     /// The books that tell how many rows there must be; the rows are whole.
     Books,
+    /// The log of what was not yet in the database; what it held last is lost.
+    Log,
 }
 
 impl Part {
-    const ALL: [Part; 6] =
-        [Part::Batch, Part::Slice, Part::Latencies, Part::State, Part::Series, Part::Books];
+    /// Every part, in the order in which metrics list them.
+    pub const ALL: [Part; 7] = [
+        Part::Batch,
+        Part::Slice,
+        Part::Latencies,
+        Part::State,
+        Part::Series,
+        Part::Books,
+        Part::Log,
+    ];
 
     /// The word for it, as metrics and the quarantine table have it.
     pub const fn word(self) -> &'static str {
@@ -40,6 +50,7 @@ impl Part {
             Part::State => "state",
             Part::Series => "series",
             Part::Books => "books",
+            Part::Log => "log",
         }
     }
 }

@@ -7,12 +7,16 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::damage::{Damage, Part};
 use super::error::LedgerError;
+use super::wal;
 
 /// The database.
 pub(super) const DATABASE: &str = "ledger.db";
 /// The log beside the database, while it is open or after a crash.
 const LOG: &str = "ledger.db-wal";
+/// A copy of the last log that was found damaged.
+const DAMAGED_LOG: &str = "ledger.db-wal.damaged";
 /// A database that is being made; complete once it is renamed.
 const UNFINISHED: &str = "ledger.db.new";
 /// Held by the one writer; holds its process number.
@@ -80,6 +84,17 @@ impl Directory {
         File::open(finished).and_then(|file| file.sync_all()).map_err(io)?;
         fs::rename(finished, self.database()).map_err(io)?;
         sync_directory(&self.path)
+    }
+
+    /// Looks for damage in the log, before SQLite drops what follows it. A damaged log is kept
+    /// beside the database for whoever wants to look into it.
+    pub fn inspect_log(&self) -> Result<Option<Damage>, LedgerError> {
+        let path = self.path.join(LOG);
+        let io = |source| LedgerError::Io { doing: "read", path: path.clone(), source };
+        let Some(why) = wal::rot(&path).map_err(io)? else { return Ok(None) };
+        // Nothing depends on the copy; a disk without room for it must not keep us out.
+        let _ = fs::copy(&path, self.path.join(DAMAGED_LOG));
+        Ok(Some(Damage::new(Part::Log, why)))
     }
 
     /// Bytes that the ledger takes on disk, its log and reserve included.

@@ -23,6 +23,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tiers;
+mod wal;
 mod worker;
 mod writer;
 
@@ -110,6 +111,7 @@ impl Ledger {
             directory.reserve(options.reserve_bytes);
         }
         let path = directory.database();
+        let damage = directory.inspect_log()?;
         let db = schema::open(&directory)?;
         let mut ledger = Ledger {
             db,
@@ -119,7 +121,7 @@ impl Ledger {
             head: Head::default(),
             series: BTreeMap::new(),
             frontier: None,
-            damage: Vec::new(),
+            damage: damage.into_iter().collect(),
             doubt: None,
         };
         ledger.load()?;

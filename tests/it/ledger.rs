@@ -10,6 +10,9 @@ use std::time::Duration;
 use nines::ledger::{Ledger, Options, Restored};
 use nines::model::{Observation, Phases, Record, SeriesId, Slice, Timestamp, Verdict};
 
+#[path = "../../benches/ledger.rs"]
+mod bench;
+
 const DIRECTORY: &str = "NINES_TEST_LEDGER_TO_FILL";
 const ROUNDS: u64 = 20;
 
@@ -125,4 +128,9 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         let expect: Vec<_> = (1..=appends).flat_map(|a| (0..7).map(move |k| a * 100 + k)).collect();
         assert_eq!(dues, expect, "round {round}: each append is there once and as a whole");
     }
+}
+
+#[test]
+fn the_bench_runs_and_counts_every_slot() {
+    bench::main();
 }

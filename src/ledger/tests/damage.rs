@@ -296,3 +296,36 @@ fn a_full_database_fails_cleanly_stays_readable_and_takes_records_again() {
     assert_eq!(appended.seq, kept + 1, "what failed has left no trace");
     assert_eq!(history(&mut ledger, Timestamp::MIN).0.len(), kept as usize * 200 + 1);
 }
+
+#[test]
+fn a_rotten_log_is_told_and_a_torn_one_costs_the_last_appends_only() {
+    let (filled, copy) = (scratch(), scratch());
+    let mut ledger = open(filled.path());
+    let mut prefixes = vec![Vec::new()];
+    for append in 0..6 {
+        ledger.append(&[bad(1, append * 10), good(2, append * 10)]).expect("kept");
+        prefixes.push(history(&mut ledger, Timestamp::MIN).0);
+    }
+    let read = |name: &str| fs::read(filled.path().join(name)).expect("there while it is open");
+    let (database, log) = (read("ledger.db"), read("ledger.db-wal"));
+    let mut counts: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+    // Every byte of every header of a frame, and some of the pages.
+    let says = |at: &usize| (at - 32) % 8_216 < 24 || at % 61 == 0;
+    for at in (0..32).chain((32..log.len()).filter(says)) {
+        let mut log = log.clone();
+        log[at] ^= 1 << (at % 8);
+        fs::write(copy.path().join("ledger.db"), &database).expect("writable");
+        fs::write(copy.path().join("ledger.db-wal"), &log).expect("writable");
+        let mut ledger = open(copy.path());
+        let (lines, report) = history(&mut ledger, Timestamp::MIN);
+        let appends = prefixes.iter().position(|prefix| *prefix == lines);
+        let appends = appends.unwrap_or_else(|| panic!("byte {at}: not a beginning: {lines:?}"));
+        let told = report.damage.iter().any(|damage| damage.part == Part::Log);
+        // A commit that is cut off from what went before looks like one that was never synced.
+        assert!(told || appends >= 4, "byte {at}: {appends} of 6 appends, and nothing told");
+        *counts.entry((appends, told)).or_default() += 1;
+    }
+    let rotten: usize = (0..5).map(|n| counts[&(n, true)]).sum();
+    assert!(rotten > 100, "{counts:?}");
+    assert_eq!(counts.get(&(6, true)), None, "a whole log is not rotten: {counts:?}");
+}

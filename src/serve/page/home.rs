@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::engine::{Engine, Exhaustion, SloState, SloStatus};
+use crate::engine::{AlertKind, Engine, Exhaustion, SloState, SloStatus};
 use crate::model::time::format_duration;
 use crate::model::{Service, Severity, Slo, Timestamp, decimal, number};
 use crate::serve::condition::{self, Condition};
@@ -99,7 +99,10 @@ struct SloView {
     budget: String,
     burn: Option<(String, String)>,
     gone: String,
-    alerts: Vec<&'static str>,
+    /// Whether somebody is woken or told.
+    told: &'static str,
+    /// Since when nothing is known, if that is a while.
+    old: Option<(String, String)>,
     /// For sorting: the left share, in thousandths.
     left: i128,
 }
@@ -120,6 +123,8 @@ struct Measured {
 
 /// Evaluations older than this say so: the engine ticks every second.
 const STALE: Duration = Duration::from_secs(15);
+/// SLOs whose last result is older than this say so.
+const OLD: Duration = Duration::from_secs(120);
 
 impl Home {
     /// The page as of `now`.
@@ -217,25 +222,34 @@ fn slo_view(state: &SloState, now: Timestamp) -> SloView {
         window: state.slo.window,
     };
     let left = status.and_then(|s| s.budget.left());
+    let ago = |at: Timestamp| {
+        let seconds = Duration::from_secs(now.since(at).as_secs());
+        (at.to_string(), number::duration(seconds))
+    };
     SloView {
         id: state.slo.id.to_string(),
         name: state.slo.display_name.clone().unwrap_or_else(|| state.slo.id.name().to_owned()),
         promise: promise(&state.slo),
         condition,
-        since: condition
-            .since(state)
-            .map(|at| (at.to_string(), number::duration(whole_seconds(now.since(at))))),
+        since: condition.since(state).map(ago),
         measured: status.map(measured),
         budget: number::duration(whole.total_time()),
         burn: burn(state),
         gone: gone(status),
-        alerts: state.alerts.iter().filter(|a| a.is_firing()).map(|a| a.kind.name()).collect(),
+        told: told(state),
+        old: status.map(|status| status.at).filter(|at| now.since(*at) > OLD).map(ago),
         left: left.map_or(i128::MAX, |(left, whole)| left * 1_000 / (whole as i128).max(1)),
     }
 }
 
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs())
+/// Who hears of it, by the loudest alert that fires.
+fn told(state: &SloState) -> &'static str {
+    let mut kinds = state.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.kind);
+    match (kinds.clone().any(|kind| kind == AlertKind::BurnFast), kinds.next()) {
+        (true, _) => "paging",
+        (false, Some(_)) => "ticket raised",
+        (false, None) => "",
+    }
 }
 
 /// The objective in words.

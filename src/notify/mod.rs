@@ -8,6 +8,7 @@
 mod alertmanager;
 mod queue;
 
+pub mod rules;
 mod wire;
 
 use std::sync::Arc;

@@ -23,7 +23,6 @@ pub fn write(out: &mut Exposition, engine: &Engine, metric_labels: &[String]) {
     out.reserve(SAMPLE_BYTES * series_count(engine.catalog()));
     write_probes(out, engine.probes());
     write_slos(out, engine, metric_labels);
-    write_stats(out, engine);
 }
 
 fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
@@ -267,17 +266,6 @@ fn write_alerts(out: &mut Exposition, slos: &Slos) {
             }
         }
     }
-}
-
-fn write_stats(out: &mut Exposition, engine: &Engine) {
-    let stats = engine.stats();
-    let mut write = |name, help, n: u64| out.counter(name, help).sample(&Labels::NONE, n);
-    let help = "Results for slots that were accounted for already.";
-    write("nines_observations_duplicate_total", help, stats.duplicates);
-    let help = "Slots that were scheduled but whose result never came.";
-    write("nines_observations_lost_total", help, stats.lost);
-    let help = "Results of probes that are not declared.";
-    write("nines_observations_stranger_total", help, stats.strangers);
 }
 
 /// How many series a catalogue makes in the probe and SLO groups, seen from one vantage, once

@@ -1,0 +1,303 @@
+//! Prometheus rules that raise the same alerts as the daemon, from the counters it exposes.
+//!
+//! Pure: a catalogue in, a rule file out. Thresholds are printed from integers. The judgement is
+//! the daemon's as far as PromQL can say it: same windows, same thresholds, same guard against a
+//! cold start; counts are extrapolated by Prometheus and so are near, not exact. Labels are the
+//! daemon's own, so that switching between the two does not page again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::engine::AlertKind;
+use crate::engine::alert::{of_slo, quiet_after};
+use crate::model::catalog::UnknownPolicy;
+use crate::model::decimal;
+use crate::model::objective::PPB;
+use crate::model::time::format_duration;
+use crate::model::{
+    AlertPolicy, Catalog, Pair, Probe, Service, Severity, ShortThreshold, Slo, SloId,
+};
+
+/// What stands above the rules.
+const HEADER: &str = "\
+# Written by `nines rules`; generate it again when the specs change.
+# For `alerting.mode: rules`: then Prometheus pages and nines does not.
+";
+
+/// Labels that every SLO series has, and that a sum over replicas keeps.
+const BY: &str = "sum by (slo, slo_service, team)";
+
+/// How long nines may be away before somebody is told.
+const DOWN_FOR: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Serialize)]
+struct RuleFile {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Serialize)]
+struct Group {
+    name: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Rule {
+    Record {
+        record: String,
+        expr: String,
+        /// Tells the records of different SLOs apart, for whoever reads the file.
+        labels: BTreeMap<&'static str, String>,
+    },
+    Alert {
+        alert: &'static str,
+        expr: String,
+        #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+        hold: Option<String>,
+        labels: BTreeMap<&'static str, String>,
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+/// The rule file for this catalogue: a group for each SLO that has an alert policy, and one for
+/// nines itself.
+///
+/// # Errors
+/// When the YAML cannot be written, which no catalogue is known to cause.
+pub fn file(catalog: &Catalog) -> Result<String, serde_yaml::Error> {
+    let of_slos = catalog.slos().filter_map(|(service, slo)| {
+        let policy = slo.policy.as_deref()?;
+        Some(SloRules { service, slo, policy }.group())
+    });
+    let groups = std::iter::once(own_group()).chain(of_slos).collect();
+    Ok(format!("{HEADER}{}", serde_yaml::to_string(&RuleFile { groups })?))
+}
+
+/// What only somebody else can tell: that nines is gone.
+fn own_group() -> Group {
+    let annotation = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
+    let down = Rule::Alert {
+        alert: "NinesDown",
+        expr: "absent(nines_build_info)".to_owned(),
+        hold: Some(format_duration(DOWN_FOR)),
+        labels: BTreeMap::from([("severity", "critical".to_owned())]),
+        annotations: BTreeMap::from(
+            [
+                ("summary", "No nines is scraped; no objective is being measured."),
+                (
+                    "description",
+                    "Prometheus has no nines_build_info. Either every nines is down, or its scrape \
+                 fails.",
+                ),
+            ]
+            .map(annotation),
+        ),
+    };
+    Group { name: "nines".to_owned(), rules: vec![down] }
+}
+
+/// The rules of one SLO.
+struct SloRules<'a> {
+    service: &'a Service,
+    slo: &'a Slo,
+    policy: &'a AlertPolicy,
+}
+
+impl SloRules<'_> {
+    fn group(&self) -> Group {
+        let mut long: Vec<Duration> = self.policy.pairs.iter().map(|pair| pair.long).collect();
+        long.sort_unstable();
+        long.dedup();
+        let ratios = self.policy.windows().into_iter().map(|window| self.ratio(window));
+        let events = long.into_iter().map(|window| self.events(window));
+        let burns = Severity::ALL.into_iter().filter_map(|severity| self.burn(severity));
+        let rest = [self.exhausted(), self.no_data()];
+        Group {
+            name: format!("nines/{}", self.slo.id),
+            rules: ratios.chain(events).chain(burns).chain(rest).collect(),
+        }
+    }
+
+    /// The share of bad events over a window.
+    fn ratio(&self, window: Duration) -> Rule {
+        let (bad, all) = self.counted();
+        let sum = |names: &[&str]| self.sum("rate", names, window);
+        Rule::Record {
+            record: ratio_name(window),
+            expr: format!("({})\n/\n({})", sum(bad), sum(all)),
+            labels: self.labels(),
+        }
+    }
+
+    /// How many events counted over a window.
+    fn events(&self, window: Duration) -> Rule {
+        let (_, all) = self.counted();
+        let expr = self.sum("increase", all, window);
+        Rule::Record { record: events_name(window), expr, labels: self.labels() }
+    }
+
+    fn labels(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([("slo", self.slo.id.to_string())])
+    }
+
+    /// The counters that count as bad, and all that count.
+    fn counted(&self) -> (&'static [&'static str], &'static [&'static str]) {
+        const KNOWN: &[&str] = &["nines_slo_good_total", "nines_slo_bad_total"];
+        const ALL: &[&str] =
+            &["nines_slo_good_total", "nines_slo_bad_total", "nines_slo_unknown_total"];
+        match self.slo.unknown {
+            UnknownPolicy::Exclude => (&["nines_slo_bad_total"], KNOWN),
+            UnknownPolicy::Bad => (&["nines_slo_bad_total", "nines_slo_unknown_total"], ALL),
+            UnknownPolicy::Good => (&["nines_slo_bad_total"], ALL),
+        }
+    }
+
+    fn sum(&self, function: &str, names: &[&str], window: Duration) -> String {
+        let (id, window) = (&self.slo.id, format_duration(window));
+        let one = |name: &&str| format!("{BY} ({function}({name}{{slo=\"{id}\"}}[{window}]))");
+        names.iter().map(one).collect::<Vec<_>>().join(" + ")
+    }
+
+    /// The alert of one severity: any of its pairs.
+    fn burn(&self, severity: Severity) -> Option<Rule> {
+        let pairs = self.policy.pairs.iter().filter(|pair| pair.severity == severity);
+        let any: Vec<String> = pairs.map(|pair| self.pair(pair)).collect();
+        let budget = format_ppb(self.slo.objective.budget_ppb());
+        let description = format!(
+            "{{{{ $value | humanizePercentage }}}} of its events were bad over the window that \
+             tripped; {objective} over {window} allows {budget} of them.",
+            objective = self.slo.objective,
+            window = format_duration(self.slo.window),
+        );
+        let rule = self.alert(AlertKind::of(severity), any.join("\nor\n"), None, description);
+        (!any.is_empty()).then_some(rule)
+    }
+
+    /// Long and short window burn above the threshold, and the long one knows enough to say so:
+    /// half of its events, or more bad ones than the threshold allows in all of it.
+    fn pair(&self, pair: &Pair) -> String {
+        let id = &self.slo.id;
+        let burn = pair.burn_threshold(self.slo.window);
+        let threshold = self.threshold(burn, 1);
+        let short_threshold = match self.policy.short_threshold {
+            ShortThreshold::Same => threshold.clone(),
+            ShortThreshold::One => self.threshold((1, 1), 1),
+        };
+        let (long, short) = (ratio_of(id, pair.long), ratio_of(id, pair.short));
+        let events = events_of(id, pair.long);
+        let expected = self.expected(pair.long);
+        let half = decimal::ratio(i128::from(expected), 2).unwrap_or_default();
+        let too_many = self.threshold(burn, expected);
+        let mut parts = vec![
+            format!("{long} > {threshold}"),
+            format!("{short} > {short_threshold}"),
+            format!("({events} >= {half} or {long} * {events} > {too_many})"),
+        ];
+        if self.policy.min_bad > 1 {
+            let bad = self.sum("increase", &["nines_slo_bad_total"], pair.short);
+            // Half an event of leeway, since Prometheus extrapolates.
+            parts.push(format!("({bad}) > {}.5", self.policy.min_bad - 1));
+        }
+        format!("(\n  {}\n)", parts.join("\n  and\n  "))
+    }
+
+    /// A burn rate times the budget times a number of events, as decimal text.
+    fn threshold(&self, (numerator, denominator): (u128, u128), events: u64) -> String {
+        let budget = u128::from(self.slo.objective.budget_ppb());
+        let numerator = numerator.saturating_mul(budget).saturating_mul(events.into());
+        let numerator = i128::try_from(numerator).unwrap_or(i128::MAX);
+        // As many digits as a double can hold apart; the text is exact wherever it can be.
+        let text = decimal::fixed(numerator, denominator.saturating_mul(PPB.into()), 18);
+        decimal::trim_zeros(&text.unwrap_or_default()).to_owned()
+    }
+
+    /// How many slots a window has.
+    fn expected(&self, window: Duration) -> u64 {
+        let slots = |probe: &Probe| window.as_micros() / probe.interval.as_micros().max(1);
+        self.probes().map(|probe| u64::try_from(slots(probe)).unwrap_or(u64::MAX)).sum()
+    }
+
+    fn probes(&self) -> impl Iterator<Item = &Probe> {
+        self.service.probes.iter().filter(|probe| self.slo.probes.contains(&probe.id))
+    }
+
+    fn exhausted(&self) -> Rule {
+        let id = &self.slo.id;
+        let left = format!("nines_slo_error_budget_left_ratio{{slo=\"{id}\"}}");
+        let description = format!(
+            "{{{{ $value | humanizePercentage }}}} of the error budget over {} is left.",
+            format_duration(self.slo.window)
+        );
+        // Replicas that disagree: the best of them counts, as one that has lost history sees less.
+        let expr = format!("max by (slo, slo_service, team) ({left}) < 0");
+        self.alert(AlertKind::Exhausted, expr, None, description)
+    }
+
+    fn no_data(&self) -> Rule {
+        let interval = self.probes().map(|probe| probe.interval).max().unwrap_or_default();
+        let quiet = quiet_after(interval);
+        let known = self.sum("increase", &["nines_slo_good_total", "nines_slo_bad_total"], quiet);
+        let description = format!(
+            "No probe of it has been good or bad for {} or longer; whether it keeps its promise is unknown.",
+            format_duration(quiet)
+        );
+        // Held as long again, because a counter that has just begun has not risen either.
+        let hold = Some(format_duration(quiet));
+        self.alert(AlertKind::NoData, format!("{known} == 0"), hold, description)
+    }
+
+    /// An alert with the labels and the summary that the daemon gives it.
+    fn alert(
+        &self,
+        kind: AlertKind,
+        expr: String,
+        hold: Option<String>,
+        description: String,
+    ) -> Rule {
+        let alert = of_slo(kind, self.slo, self.service);
+        let labels = alert.labels.into_iter().filter(|(key, _)| *key != "alertname");
+        let annotations = alert.annotations.into_iter();
+        let mut annotations: BTreeMap<String, String> =
+            annotations.map(|(key, text)| (key, literal(&text))).collect();
+        annotations.insert("description".to_owned(), description);
+        Rule::Alert {
+            alert: kind.name(),
+            expr,
+            hold,
+            labels: labels.map(|(key, text)| (key, literal(&text))).collect(),
+            annotations,
+        }
+    }
+}
+
+/// Text that Prometheus' templates leave as it is.
+fn literal(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
+fn format_ppb(ppb: u32) -> String {
+    let text = decimal::fixed(i128::from(ppb) * 100, PPB.into(), 7).unwrap_or_default();
+    format!("{}%", decimal::trim_zeros(&text))
+}
+
+fn ratio_name(window: Duration) -> String {
+    format!("slo:nines_slo_errors:ratio_rate{}", format_duration(window))
+}
+
+fn events_name(window: Duration) -> String {
+    format!("slo:nines_slo_events:increase{}", format_duration(window))
+}
+
+fn ratio_of(id: &SloId, window: Duration) -> String {
+    format!("{}{{slo=\"{id}\"}}", ratio_name(window))
+}
+
+fn events_of(id: &SloId, window: Duration) -> String {
+    format!("{}{{slo=\"{id}\"}}", events_name(window))
+}
+
+#[cfg(test)]
+mod tests;

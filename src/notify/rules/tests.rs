@@ -1,0 +1,283 @@
+//! The rules as Prometheus reads them: lint, judgement over series, and labels.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+use crate::model::check::{Check, TcpCheck};
+
+fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
+    Slo {
+        id: format!("registry/{name}").parse().expect("an id"),
+        display_name: None,
+        description: None,
+        probes: vec!["registry/pull".parse().expect("an id")],
+        latency_under: None,
+        objective: objective.parse().expect("an objective"),
+        window: Duration::from_secs(days * 86_400),
+        unknown: UnknownPolicy::Exclude,
+        policy: Some(policy.into()),
+    }
+}
+
+fn catalog(slos: Vec<Slo>) -> Catalog {
+    let endpoint = "db.example:5432".parse().expect("an endpoint");
+    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let service = Service {
+        name: "registry".parse().expect("a name"),
+        display_name: None,
+        labels: BTreeMap::from([text(("team", "build {{ .X }}"))]),
+        description: None,
+        links: BTreeMap::from([text(("runbook", "https://runbooks.example/{{ $labels.slo }}"))]),
+        support: None,
+        depends_on: Vec::new(),
+        probes: vec![Probe {
+            id: "registry/pull".parse().expect("an id"),
+            check: Check::Tcp(TcpCheck { endpoint, send: None, expect: None }),
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+        }],
+        slos,
+    };
+    Catalog { services: vec![service], ..Catalog::default() }
+}
+
+fn workbook() -> AlertPolicy {
+    AlertPolicy::workbook().as_ref().clone()
+}
+
+fn promtool(dir: &Path, args: &[&str]) {
+    let output = Command::new("promtool")
+        .current_dir(dir)
+        .args(args)
+        .output()
+        .expect("promtool, from the package `prometheus`, is installed");
+    let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
+    assert!(output.status.success(), "{}", said.concat());
+}
+
+/// A directory with `rules.yml` for this catalogue and `test.yml`.
+fn written(catalog: &Catalog, test: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let rules = file(catalog).expect("rules");
+    std::fs::write(dir.path().join("rules.yml"), rules).expect("written");
+    std::fs::write(dir.path().join("test.yml"), test).expect("written");
+    dir
+}
+
+fn every_shape() -> Catalog {
+    let strict = AlertPolicy { min_bad: 3, short_threshold: ShortThreshold::One, ..workbook() };
+    let mut slos = vec![
+        slo("availability", "99.9%", 30, workbook()),
+        slo("strict", "99.999%", 7, strict),
+        slo("unknown-is-bad", "99.5%", 28, workbook()),
+        slo("unknown-is-good", "99.5%", 28, workbook()),
+        slo("silent", "99%", 30, workbook()),
+    ];
+    slos[2].unknown = UnknownPolicy::Bad;
+    slos[3].unknown = UnknownPolicy::Good;
+    slos[4].policy = None;
+    catalog(slos)
+}
+
+#[test]
+fn prometheus_finds_nothing_to_complain_about() {
+    let dir = written(&every_shape(), "");
+    promtool(dir.path(), &["check", "rules", "--lint=all", "--lint-fatal", "rules.yml"]);
+}
+
+#[test]
+fn every_expression_is_promql() {
+    let text = file(&every_shape()).expect("rules");
+    let yaml: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
+    let groups = yaml["groups"].as_array().expect("groups");
+    assert_eq!(groups.len(), 5, "an SLO without a policy has no rules");
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")) {
+        let expr = rule["expr"].as_str().expect("text");
+        promql_parser::parser::parse(expr).expect(expr);
+    }
+}
+
+#[test]
+fn thresholds_are_exact_decimals() {
+    let check = |objective: &str, days: u64, events: u64, expect: [&str; 4]| {
+        let catalog = catalog(vec![slo("s", objective, days, workbook())]);
+        let service = &catalog.services[0];
+        let policy = workbook();
+        let rules = SloRules { service, slo: &service.slos[0], policy: &policy };
+        let of = |pair: &Pair| rules.threshold(pair.burn_threshold(rules.slo.window), events);
+        assert_eq!(policy.pairs.iter().map(of).collect::<Vec<_>>(), expect, "{objective}");
+    };
+    check("99.9%", 30, 1, ["0.0144", "0.006", "0.003", "0.001"]);
+    check("99.999%", 30, 1, ["0.000144", "0.00006", "0.00003", "0.00001"]);
+    check("99.95%", 7, 1, ["0.00168", "0.0007", "0.00035", "0.000116666666666666"]);
+    check("99.9%", 30, 720, ["10.368", "4.32", "2.16", "0.72"]);
+}
+
+#[test]
+fn one_slo_reads_like_this() {
+    let mut policy = workbook();
+    policy.pairs.truncate(1);
+    let text = file(&catalog(vec![slo("availability", "99.9%", 30, policy)])).expect("rules");
+    insta::assert_snapshot!(text, @r###"
+    # Written by `nines rules`; generate it again when the specs change.
+    # For `alerting.mode: rules`: then Prometheus pages and nines does not.
+    groups:
+    - name: nines
+      rules:
+      - alert: NinesDown
+        expr: absent(nines_build_info)
+        for: 5m
+        labels:
+          severity: critical
+        annotations:
+          description: Prometheus has no nines_build_info. Either every nines is down, or its scrape fails.
+          summary: No nines is scraped; no objective is being measured.
+    - name: nines/registry/availability
+      rules:
+      - record: slo:nines_slo_errors:ratio_rate5m
+        expr: |-
+          (sum by (slo, slo_service, team) (rate(nines_slo_bad_total{slo="registry/availability"}[5m])))
+          /
+          (sum by (slo, slo_service, team) (rate(nines_slo_good_total{slo="registry/availability"}[5m])) + sum by (slo, slo_service, team) (rate(nines_slo_bad_total{slo="registry/availability"}[5m])))
+        labels:
+          slo: registry/availability
+      - record: slo:nines_slo_errors:ratio_rate1h
+        expr: |-
+          (sum by (slo, slo_service, team) (rate(nines_slo_bad_total{slo="registry/availability"}[1h])))
+          /
+          (sum by (slo, slo_service, team) (rate(nines_slo_good_total{slo="registry/availability"}[1h])) + sum by (slo, slo_service, team) (rate(nines_slo_bad_total{slo="registry/availability"}[1h])))
+        labels:
+          slo: registry/availability
+      - record: slo:nines_slo_events:increase1h
+        expr: sum by (slo, slo_service, team) (increase(nines_slo_good_total{slo="registry/availability"}[1h])) + sum by (slo, slo_service, team) (increase(nines_slo_bad_total{slo="registry/availability"}[1h]))
+        labels:
+          slo: registry/availability
+      - alert: NinesErrorBudgetBurnFast
+        expr: |-
+          (
+            slo:nines_slo_errors:ratio_rate1h{slo="registry/availability"} > 0.0144
+            and
+            slo:nines_slo_errors:ratio_rate5m{slo="registry/availability"} > 0.0144
+            and
+            (slo:nines_slo_events:increase1h{slo="registry/availability"} >= 360 or slo:nines_slo_errors:ratio_rate1h{slo="registry/availability"} * slo:nines_slo_events:increase1h{slo="registry/availability"} > 10.368)
+          )
+        labels:
+          service: registry
+          severity: critical
+          slo: registry/availability
+          slo_service: registry
+          team: build {{ "{{" }} .X }}
+        annotations:
+          description: '{{ $value | humanizePercentage }} of its events were bad over the window that tripped; 99.9% over 30d allows 0.1% of them.'
+          runbook_url: https://runbooks.example/{{ "{{" }} $labels.slo }}
+          summary: registry/availability is burning its error budget fast.
+      - alert: NinesErrorBudgetExhausted
+        expr: max by (slo, slo_service, team) (nines_slo_error_budget_left_ratio{slo="registry/availability"}) < 0
+        labels:
+          service: registry
+          severity: warning
+          slo: registry/availability
+          slo_service: registry
+          team: build {{ "{{" }} .X }}
+        annotations:
+          description: '{{ $value | humanizePercentage }} of the error budget over 30d is left.'
+          runbook_url: https://runbooks.example/{{ "{{" }} $labels.slo }}
+          summary: registry/availability has spent its whole error budget.
+      - alert: NinesNoData
+        expr: sum by (slo, slo_service, team) (increase(nines_slo_good_total{slo="registry/availability"}[2m])) + sum by (slo, slo_service, team) (increase(nines_slo_bad_total{slo="registry/availability"}[2m])) == 0
+        for: 2m
+        labels:
+          service: registry
+          severity: warning
+          slo: registry/availability
+          slo_service: registry
+          team: build {{ "{{" }} .X }}
+        annotations:
+          description: No probe of it has been good or bad for 2m or longer; whether it keeps its promise is unknown.
+          runbook_url: https://runbooks.example/{{ "{{" }} $labels.slo }}
+          summary: registry/availability is not being measured.
+    "###);
+}
+
+/// Alerts that fire, as Prometheus judges the rules over these series, one value a minute.
+fn judged(series: &[(&str, &str)], expect: &[(&str, &[&str])]) {
+    let slo_labels = "{slo=\"registry/availability\",slo_service=\"registry\",team=\"build\"}";
+    let mut test = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  \
+                    input_series:\n"
+        .to_owned();
+    for (name, values) in series {
+        let labels = if *name == "nines_build_info" { "" } else { slo_labels };
+        test.push_str(&format!("  - series: '{name}{labels}'\n    values: '{values}'\n"));
+    }
+    test.push_str("  promql_expr_test:\n");
+    for (at, alerts) in expect {
+        let expr = "count by (alertname, severity, slo, slo_service, service, team) \
+                    (ALERTS{alertstate=\"firing\"})";
+        test.push_str(&format!("  - expr: '{expr}'\n    eval_time: {at}\n    exp_samples:\n"));
+        if alerts.is_empty() {
+            test.truncate(test.len() - 1);
+            test.push_str(" []\n");
+        }
+        for alert in *alerts {
+            let (name, severity) = alert.split_once(' ').expect("name and severity");
+            let own = "service=\"registry\",slo=\"registry/availability\",slo_service=\"registry\",\
+                       team=\"build {{ .X }}\"";
+            let labels = match name {
+                "NinesDown" => format!("alertname=\"{name}\",severity=\"{severity}\""),
+                _ => format!("alertname=\"{name}\",severity=\"{severity}\",{own}"),
+            };
+            test.push_str(&format!("    - labels: '{{{labels}}}'\n      value: 1\n"));
+        }
+    }
+    let dir = written(&catalog(vec![slo("availability", "99.9%", 30, workbook())]), &test);
+    promtool(dir.path(), &["test", "rules", "test.yml"]);
+}
+
+const UP: (&str, &str) = ("nines_build_info", "1x400");
+
+#[test]
+fn a_burn_fires_and_its_recovery_resolves() {
+    // Ten minutes of outage after two good hours, 12 events a minute.
+    let series = [
+        UP,
+        ("nines_slo_good_total", "0+12x120 1440+0x9 1440+12x200"),
+        ("nines_slo_bad_total", "0+0x120 12+12x9 120+0x200"),
+        ("nines_slo_error_budget_left_ratio", "1x400"),
+    ];
+    judged(
+        &series,
+        &[
+            ("119m", &[]),
+            ("125m", &["NinesErrorBudgetBurnFast critical", "NinesErrorBudgetBurnSlow warning"]),
+            ("150m", &["NinesErrorBudgetBurnFast critical", "NinesErrorBudgetBurnSlow warning"]),
+            ("165m", &["NinesErrorBudgetBurnSlow warning"]),
+        ],
+    );
+}
+
+#[test]
+fn a_few_bad_events_after_a_cold_start_do_not_fire() {
+    let series =
+        [UP, ("nines_slo_good_total", "0+6x1 6+12x30"), ("nines_slo_bad_total", "0+6x1 6+0x30")];
+    judged(&series, &[("3m", &[])]);
+}
+
+#[test]
+fn silence_and_absence_and_a_spent_budget_are_told() {
+    let series = [
+        UP,
+        ("nines_slo_good_total", "0+12x60 720+0x60"),
+        ("nines_slo_bad_total", "0x120"),
+        ("nines_slo_error_budget_left_ratio", "0x100 -0.1x20"),
+    ];
+    judged(
+        &series,
+        &[
+            ("60m", &[]),
+            ("66m", &["NinesNoData warning"]),
+            ("110m", &["NinesErrorBudgetExhausted warning", "NinesNoData warning"]),
+        ],
+    );
+    judged(&[("nines_build_info", "1x10 _x60")], &[("10m", &[]), ("30m", &["NinesDown critical"])]);
+}

@@ -236,11 +236,17 @@ pub const fn histogram_samples(n_edges: usize) -> usize {
 
 /// Whole microseconds as seconds, always with a point: the canonical form of an `le` label.
 fn push_seconds(text: &mut String, micros: u64) {
-    let _ = write!(text, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    let keep = text.trim_end_matches('0').len();
-    text.truncate(keep);
-    if text.ends_with('.') {
-        text.push('0');
+    push_integer(text, micros / 1_000_000);
+    text.push('.');
+    let mut rest = micros % 1_000_000;
+    let mut digit = 100_000;
+    loop {
+        push_integer(text, rest / digit);
+        rest %= digit;
+        digit /= 10;
+        if rest == 0 {
+            return;
+        }
     }
 }
 
@@ -298,14 +304,29 @@ pub trait Value {
 
 impl Value for u64 {
     fn push_to(self, text: &mut String) {
-        let _ = write!(text, "{self}");
+        push_integer(text, self);
     }
 }
 
 impl Value for usize {
     fn push_to(self, text: &mut String) {
-        let _ = write!(text, "{self}");
+        push_integer(text, self as u64);
     }
+}
+
+/// Digits without the formatting machinery, which takes several times as long.
+fn push_integer(text: &mut String, mut n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    text.push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
 }
 
 impl Value for bool {
@@ -316,7 +337,10 @@ impl Value for bool {
 
 impl Value for f64 {
     fn push_to(self, text: &mut String) {
-        if self.is_finite() {
+        // Below 2^53 a whole number is exact as an integer, and much faster to write.
+        if self.fract() == 0.0 && (0.0..9e15).contains(&self) {
+            push_integer(text, self as u64);
+        } else if self.is_finite() {
             let _ = write!(text, "{self}");
         } else if self.is_nan() {
             text.push_str("NaN");

@@ -10,7 +10,7 @@ pub mod daemon;
 pub mod engine;
 pub mod ledger;
 pub mod model;
-pub mod probe;
 pub mod notify;
+pub mod probe;
 pub mod serve;
 pub mod spec;

@@ -19,11 +19,10 @@ pub fn get(base: &str, path: &str) -> anyhow::Result<(u16, String)> {
     runtime.block_on(async {
         let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
         let hint = "is `nines run` running there? another address is given with --url";
-        let answer = client
-            .get(&url)
-            .send()
-            .await
-            .map_err(|error| anyhow::anyhow!("no answer from {url}: {}; {hint}", root(&error)))?;
+        let answer =
+            client.get(&url).send().await.map_err(|error| {
+                anyhow::anyhow!("no answer from {url}: {}; {hint}", root(&error))
+            })?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.with_context(|| format!("reading {url}"))?))
     })

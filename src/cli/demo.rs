@@ -19,9 +19,7 @@ use crate::daemon::{Daemon, history};
 use crate::engine::schedule::Grid;
 use crate::ledger::{self, Ledger};
 use crate::model::settings::DEFAULT_LISTEN;
-use crate::model::{
-    Catalog, Latencies, Record, Run, Settings, Slice, Timestamp, Verdict,
-};
+use crate::model::{Catalog, Latencies, Record, Run, Settings, Slice, Timestamp, Verdict};
 use crate::spec::config::{parse_base_url, parse_listen};
 use crate::spec::{self, SourceFile};
 

@@ -46,7 +46,8 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Error => LevelFilter::ERROR,
     };
     // Libraries say at debug level what concerns only their authors.
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("nines", level);
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("nines", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     // An error says that a subscriber is set already.

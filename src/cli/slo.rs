@@ -41,9 +41,16 @@ pub fn list(
         Format::Json => writeln!(out, "{json}")?,
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING);
+            table.load_style(presets::NOTHING);
             table.set_header([
-                "SLO", "TEAM", "OBJECTIVE", "WINDOW", "SLI", "COVERAGE", "BUDGET LEFT", "STATE",
+                "SLO",
+                "TEAM",
+                "OBJECTIVE",
+                "WINDOW",
+                "SLI",
+                "COVERAGE",
+                "BUDGET LEFT",
+                "STATE",
             ]);
             for slo in slos {
                 table.add_row(row(slo));
@@ -73,8 +80,10 @@ pub fn show(
         Format::Json => writeln!(out, "{json}")?,
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING);
-            details(slo).into_iter().for_each(|row| drop(table.add_row(row)));
+            table.load_style(presets::NOTHING);
+            for row in details(slo) {
+                table.add_row(row);
+            }
             writeln!(out, "{}", trim_lines(&table))?;
         }
     }

@@ -20,7 +20,7 @@ pub fn series_of(
     vantage: &str,
 ) -> anyhow::Result<BTreeMap<ProbeId, SeriesId>> {
     let ids: Vec<ProbeId> = catalog.probes().map(|probe| probe.id.clone()).collect();
-    let numbers = ledger.all_series_of(&ids, vantage)?;
+    let numbers = ledger.number(&ids, vantage)?;
     Ok(ids.into_iter().zip(numbers).collect())
 }
 

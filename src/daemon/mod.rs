@@ -68,8 +68,10 @@ impl Daemon {
 
         let clock = clock_after(engine.history_end());
         let now = clock.now();
+        // The prober starts with the slots that are due after this moment.
+        let after = now.plus(Duration::from_micros(1));
         let first_due = |probe: &Probe| {
-            Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(now)
+            Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
         };
         let effects = engine.start(first_due, now);
         let writer = Arc::new(Writer::start(ledger, clock)?);

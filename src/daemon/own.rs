@@ -1,7 +1,6 @@
 //! The monitor's numbers about itself, read from where they arise at every scrape.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::counters::Histogram;
@@ -140,9 +139,7 @@ fn lag(lag: &probe::Lag) -> Histogram {
 }
 
 fn durations(durations: &ledger::Durations) -> Histogram {
-    let micros = |seconds: &f64| Duration::from_secs_f64(*seconds).as_micros() as u64;
-    let edges: Vec<u64> = ledger::BOUNDS_SECONDS.iter().map(micros).collect();
-    let mut histogram = Histogram::new(edges.into());
+    let mut histogram = Histogram::new(Arc::new(ledger::BOUNDS_MICROS));
     histogram.counts = durations.counts.to_vec();
     histogram.sum = durations.sum;
     histogram

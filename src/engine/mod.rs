@@ -13,8 +13,8 @@ pub mod forecast;
 pub mod monitor;
 pub mod render;
 pub mod roll;
-pub mod series;
 pub mod schedule;
+pub mod series;
 pub mod state;
 pub mod status;
 

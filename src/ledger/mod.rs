@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod frontier;
 mod head;
+mod numbers;
 mod pack;
 mod prepared;
 mod range;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::dns::Dns;
-pub use self::meters::{Lag, Meters};
+pub use self::meters::{LAG_EDGES_MICROS, Lag, Meters};
 pub use self::outbox::Report;
 pub use self::prober::{Config, Prober, StartError};
 use self::reason::Failure;

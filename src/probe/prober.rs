@@ -98,7 +98,7 @@ enum Command {
 }
 
 impl Prober {
-    /// Starts probing. Every slot that is due from now on is reported to `sink` exactly once, in
+    /// Starts probing. Every slot that is due after `from`, the present moment, is reported to `sink` exactly once, in
     /// batches, within about 10 ms of being known. A full sink never delays a probe.
     ///
     /// # Errors
@@ -107,6 +107,7 @@ impl Prober {
         probes: Vec<(SeriesId, Probe)>,
         clock: Clock,
         config: Config,
+        from: Timestamp,
         sink: mpsc::Sender<Vec<Report>>,
     ) -> Result<Prober, StartError> {
         let meters = Arc::new(Meters::default());
@@ -127,7 +128,7 @@ impl Prober {
                     let desk = Arc::new(Desk { env, meters, results: Mutex::default() });
                     let targets = BTreeMap::new();
                     let mut worker = Worker { desk, schedule, targets, config, sink };
-                    worker.replace(share, clock.now());
+                    worker.replace(share, from);
                     worker.work(runtime, inbox);
                 })?;
             threads.push(Thread { commands, handle });

@@ -90,13 +90,17 @@ pub fn read<'a>(
         }
         let fail = |problem| EventsError::Line { line, problem };
         let parsed: Line = serde_json::from_str(&text).map_err(|e| fail(json_problem(&e)))?;
-        let slo = find(&parsed.slo)
-            .ok_or_else(|| fail(format!("no SLO {:?} in the specs; there are {known}", parsed.slo)))?;
+        let slo = find(&parsed.slo).ok_or_else(|| {
+            fail(format!("no SLO {:?} in the specs; there are {known}", parsed.slo))
+        })?;
         let events = events(&parsed, slo).map_err(fail)?;
-        let (series, until) = histories.entry(parsed.slo).or_insert((Series::default(), Timestamp::MIN));
+        let (series, until) =
+            histories.entry(parsed.slo).or_insert((Series::default(), Timestamp::MIN));
         if events.start < *until {
-            let problem = format!("{} is before {until}; events of one SLO must come in time order",
-                events.start);
+            let problem = format!(
+                "{} is before {until}; events of one SLO must come in time order",
+                events.start
+            );
             return Err(fail(problem));
         }
         *until = events.start.plus(events.step * (events.n - 1));
@@ -151,8 +155,7 @@ fn counts(line: &Line, slo: &Slo) -> Result<Tally, String> {
             let under = slo.latency_under.ok_or_else(|| {
                 format!("{} has no latency threshold; give an `outcome` instead", slo.id)
             })?;
-            let latency =
-                parse_duration(latency).map_err(|error| format!("`latency`: {error}"))?;
+            let latency = parse_duration(latency).map_err(|error| format!("`latency`: {error}"))?;
             outcome_of(if latency <= under { "good" } else { "bad" })
         }
         _ => Err("an event has one of `outcome`, counts (`good`, `bad`, `unknown`, `excluded`) \
@@ -203,7 +206,8 @@ mod tests {
 
     #[test]
     fn every_form_of_event_is_counted() {
-        let range = "\"from\":\"2026-01-01T00:00:00Z\",\"to\":\"2026-01-01T00:01:00Z\",\"every\":\"7s\"";
+        let range =
+            "\"from\":\"2026-01-01T00:00:00Z\",\"to\":\"2026-01-01T00:01:00Z\",\"every\":\"7s\"";
         let text = [
             line("\"at\":\"2025-12-31T23:59:07Z\",\"good\":1,\"bad\":0"),
             line(&format!("{range},\"outcome\":\"unknown\"")),

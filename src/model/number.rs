@@ -46,18 +46,21 @@ pub fn percent_of(numerator: i128, denominator: u128) -> String {
     }
 }
 
-/// A burn rate such as `22x` or `1.5x`, cut toward worse (up): one digit after the point below
-/// ten, none above. [`NO_DATA`] for a denominator of zero.
+/// A burn rate such as `22x`, `14.4x` or `0.93x`: three digits, cut toward worse (up).
+/// [`NO_DATA`] for a denominator of zero.
 pub fn burn((numerator, denominator): (u128, u128)) -> String {
     if denominator == 0 {
         return NO_DATA.to_owned();
     }
-    let tenths = numerator.saturating_mul(10).div_ceil(denominator);
-    match tenths {
-        0..100 if !tenths.is_multiple_of(10) => format!("{}.{}x", tenths / 10, tenths % 10),
-        0..100 => format!("{}x", tenths / 10),
-        _ => format!("{}x", numerator.div_ceil(denominator)),
-    }
+    let scaled = |scale: u128| numerator.saturating_mul(scale).div_ceil(denominator);
+    let scale = match scaled(100) {
+        0..1_000 => 100,
+        1_000..10_000 => 10,
+        _ => 1,
+    };
+    let rate = i128::try_from(scaled(scale)).unwrap_or(i128::MAX);
+    let text = decimal::fixed(rate, scale, 2).unwrap_or_default();
+    format!("{}x", decimal::trim_zeros(&text))
 }
 
 /// A count with narrow no-break spaces between its thousands: `2 592 000`.
@@ -135,14 +138,16 @@ mod tests {
     }
 
     #[test]
-    fn burn_rates_are_cut_up_and_get_coarser_as_they_grow() {
+    fn burn_rates_have_three_digits_and_are_cut_up() {
         let check = |n, d, expect: &str| assert_eq!(burn((n, d)), expect, "{n}/{d}");
         check(0, 7, "0x");
-        check(1, 1_000, "0.1x");
-        check(144, 10, "15x");
-        check(14, 10, "1.4x");
-        check(1_000_001, 1_000_000, "1.1x");
-        check(999, 100, "10x");
+        check(1, 1_000, "0.01x");
+        check(144, 10, "14.4x");
+        check(25, 27, "0.93x");
+        check(1_000_001, 1_000_000, "1.01x");
+        check(999, 100, "9.99x");
+        check(9_991, 1_000, "10x");
+        check(1_335, 10, "134x");
         check(22, 1, "22x");
         check(1, 0, NO_DATA);
     }

@@ -154,7 +154,8 @@ fn states(site: &Site, id: &str, range: Duration, to: Timestamp) -> Value {
     moments.filter_map(|at| site.engine().evaluate_at(id, at)).map(|s| status_json(&s)).collect()
 }
 
-fn unknown_slo(engine: &Engine, id: &str) -> Problem {
+/// That there is no such SLO, and which ones there are.
+pub fn unknown_slo(engine: &Engine, id: &str) -> Problem {
     let service = id.split('/').next().unwrap_or_default();
     let known: Vec<&str> = match engine.catalog().service(service) {
         Some(service) => service.slos.iter().map(|slo| slo.id.as_str()).collect(),
@@ -167,8 +168,11 @@ fn unknown_slo(engine: &Engine, id: &str) -> Problem {
     Problem::not_found(format!("there is no SLO {id:?}; {hint}"))
 }
 
-/// A moment as RFC 3339 or as Unix seconds, not in the future.
-fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+/// A moment as RFC 3339 or as Unix seconds, not in the future, cut to the second.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let at = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => Timestamp::from_micros((seconds * 1e6) as i64),
         _ => text.parse().map_err(|error: crate::model::ParseError| {
@@ -188,6 +192,7 @@ fn parse_range(text: &str) -> Result<Duration, Problem> {
     Ok(range)
 }
 
-fn query_problem(error: &QueryRejection, known: &str) -> Problem {
+/// That the query is not understood, and which parameters there are.
+pub fn query_problem(error: &QueryRejection, known: &str) -> Problem {
     Problem::bad_request(format!("{}; parameters here are {known}", error.body_text()))
 }

@@ -1,7 +1,11 @@
 //! How an SLO stands, in one word: the order in which people want to know it.
 
-use crate::engine::{Accounting, Alert, AlertKind, SloState};
-use crate::model::{Severity, Timestamp};
+use std::time::Duration;
+
+use crate::engine::alert::burn_conditions;
+use crate::engine::{Accounting, Alert, AlertKind, SloState, SloStatus};
+use crate::model::decimal::cmp_products;
+use crate::model::{Severity, Slo, Timestamp};
 
 /// How an SLO or a service stands, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,20 +39,30 @@ impl Condition {
 
     /// How this SLO stands.
     pub fn of(state: &SloState) -> Self {
-        let silent = || is_firing(state, AlertKind::NoData);
-        let Some(status) = state.status.as_ref().filter(|s| s.budget.counted.total() > 0) else {
+        let burns = Severity::ALL.map(|severity| is_firing(state, AlertKind::of(severity)));
+        Self::judge(state.status.as_ref(), burns, is_firing(state, AlertKind::NoData))
+    }
+
+    /// How an SLO stood at the moment of this evaluation.
+    pub fn then(slo: &Slo, status: Option<&SloStatus>) -> Self {
+        let burns = status.map(|status| burn_conditions(slo, &status.pairs));
+        Self::judge(status, burns.unwrap_or_default(), false)
+    }
+
+    fn judge(status: Option<&SloStatus>, [fast, slow]: [bool; 2], silent: bool) -> Self {
+        let Some(status) = status.filter(|status| status.budget.counted.total() > 0) else {
             return Condition::NoData;
         };
-        let left = status.budget.left();
+        let low = |(left, whole): (i128, u128)| left.saturating_mul(4) < whole as i128;
         if status.accounting == Accounting::Spent {
             Condition::Missed
-        } else if is_firing(state, AlertKind::BurnFast) {
+        } else if fast {
             Condition::BurningFast
-        } else if is_firing(state, AlertKind::BurnSlow) {
+        } else if slow {
             Condition::BurningSlow
-        } else if left.is_some_and(|(left, whole)| left.saturating_mul(4) < whole as i128) {
+        } else if status.budget.left().is_some_and(low) {
             Condition::BudgetLow
-        } else if silent() {
+        } else if silent {
             Condition::NoData
         } else {
             Condition::Meeting
@@ -108,15 +122,18 @@ fn is_firing(state: &SloState, kind: AlertKind) -> bool {
     firing(state, kind).is_some()
 }
 
-/// The highest burn rate over the long window of a pair that fires with this severity.
-pub fn burn(state: &SloState, severity: Severity) -> Option<(u128, u128)> {
-    let status = state.status.as_ref()?;
-    let policy = state.slo.policy.as_ref()?;
+/// The highest burn rate over the long window of a pair that fires with this severity, and that
+/// window.
+pub fn burn(slo: &Slo, status: &SloStatus, severity: Severity) -> Option<((u128, u128), Duration)> {
+    let policy = slo.policy.as_ref()?;
     let firing = policy.pairs.iter().zip(&status.pairs);
     let firing = firing.filter(|(pair, fires)| **fires && pair.severity == severity);
-    let rates = firing.filter_map(|(pair, _)| {
-        let burn = status.burns.iter().find(|burn| burn.window == pair.long)?;
-        status.burn(burn)
-    });
-    rates.max_by(|a, b| crate::model::decimal::cmp_products(a.0, b.1, b.0, a.1))
+    let rates = firing.filter_map(|(pair, _)| Some((rate(status, pair.long)?, pair.long)));
+    rates.max_by(|(a, _), (b, _)| cmp_products(a.0, b.1, b.0, a.1))
+}
+
+/// The burn rate over one window of the policy.
+pub fn rate(status: &SloStatus, window: Duration) -> Option<(u128, u128)> {
+    let burn = status.burns.iter().find(|burn| burn.window == window)?;
+    status.burn(burn)
 }

@@ -1,10 +1,12 @@
-//! The home page: is anything burning, whose is it, how long is left.
+//! The pages: is anything burning, whose is it, how long is left; and everything about one SLO.
 //!
 //! Server-rendered and complete without a script; the script only refreshes it. Numbers come
-//! through `model::number` only. What is shown is put together in `page::home`, in values.
+//! through `model::number` only. What is shown is put together in `home` and `slo`, in values.
 
 mod headline;
 mod home;
+mod slo;
+mod view;
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -12,7 +14,9 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Deserialize;
 
+use super::api;
 use super::problem::Problem;
 use super::routes::Shared;
 use home::Filter;
@@ -25,17 +29,47 @@ pub async fn home(
     State(shared): State<Shared>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(filter) = filter.map_err(|error| {
-        let text = error.body_text();
-        Problem::bad_request(format!("{text}; parameters here are team and state"))
-    })?;
+    let Query(filter) = filter.map_err(|error| api::query_problem(&error, "team and state"))?;
     filter.check()?;
     let site = shared.site.clone();
     let render = move || {
         let home = home::Home::of(&site.engine(), filter, site.clock.now());
         home.render()
     };
-    match shared.blocking(render).await? {
+    html(shared.blocking(render).await?)
+}
+
+/// When to look.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct At {
+    at: Option<String>,
+}
+
+/// `GET /slo/{service}/{slo}?at=`.
+///
+/// # Errors
+/// Unknown SLOs, and moments that cannot be read or have not come yet.
+pub async fn slo(
+    State(shared): State<Shared>,
+    Path((service, slo)): Path<(String, String)>,
+    at: Result<Query<At>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(At { at }) = at.map_err(|error| api::query_problem(&error, "at"))?;
+    let site = shared.site.clone();
+    let id = format!("{service}/{slo}");
+    let now = site.clock.now();
+    let at = at.map(|text| api::parse_moment(&text, now)).transpose()?;
+    let render = move || {
+        let engine = site.engine();
+        let page = slo::SloPage::of(&engine, &id, at, now);
+        page.map(|page| page.render()).ok_or_else(|| api::unknown_slo(&engine, &id))
+    };
+    html(shared.blocking(render).await??)
+}
+
+fn html(rendered: askama::Result<String>) -> Result<Response, Problem> {
+    match rendered {
         Ok(html) => Ok(Html(html).into_response()),
         Err(error) => {
             let detail = format!("rendering the page failed: {error}");

@@ -119,7 +119,7 @@ fn value(kind: AlertKind, state: &SloState) -> Option<String> {
     let Some(severity) = severity else {
         return (kind == AlertKind::Exhausted).then(|| status.budget.spent_ratio()).flatten();
     };
-    let (numerator, denominator) = super::condition::burn(state, severity)?;
+    let ((numerator, denominator), _) = super::condition::burn(&state.slo, status, severity)?;
     decimal::ratio(i128::try_from(numerator).ok()?, denominator)
 }
 

@@ -63,6 +63,7 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
     let shared = Shared { site, connections, rendering };
     Router::new()
         .route("/", get(page::home))
+        .route("/slo/{service}/{slo}", get(page::slo))
         .route("/static/{file}", get(page::asset))
         .route("/metrics", get(scrape::metrics))
         .route("/-/healthy", get(healthy))

@@ -53,8 +53,9 @@ fn burning(services: &[(&str, Condition, Vec<&SloState>)]) -> Option<String> {
     let burning: Vec<&SloState> = all.filter(burns).copied().collect();
     // Pages before tickets, then what is gone soonest.
     let first = burning.iter().min_by_key(|slo| (severity(slo), left(slo)))?;
-    let rate = severity(first).and_then(|severity| condition::burn(first, severity));
-    let rate = rate.map_or_else(String::new, |rate| format!(" {}", number::burn(rate)));
+    let rate = first.status.as_ref().zip(severity(first));
+    let rate = rate.and_then(|(status, severity)| condition::burn(&first.slo, status, severity));
+    let rate = rate.map_or_else(String::new, |(rate, _)| format!(" {}", number::burn(rate)));
     let id = &first.slo.id;
     let left = match first.status.as_ref().map(|status| status.exhaustion) {
         Some(Exhaustion::In(left)) if left.is_zero() => " with no budget left".to_owned(),

@@ -6,14 +6,14 @@ use std::time::Duration;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::engine::{AlertKind, Engine, Exhaustion, SloState, SloStatus};
-use crate::model::time::format_duration;
-use crate::model::{Service, Severity, Slo, Timestamp, decimal, number};
-use crate::serve::condition::{self, Condition};
+use crate::engine::{Engine, SloState};
+use crate::model::{Service, Timestamp, number};
+use crate::serve::condition::Condition;
 use crate::serve::own::VERSION;
 use crate::serve::problem::Problem;
 
 use super::headline::headline;
+use super::view::{SloView, links};
 
 /// The slug that takes both ways of burning.
 const BURNING: &str = "burning";
@@ -60,6 +60,7 @@ impl Filter {
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub struct Home {
+    root: &'static str,
     headline: String,
     worst: Condition,
     tick: Option<(String, String)>,
@@ -87,45 +88,8 @@ struct ServiceView {
     slos: Vec<SloView>,
 }
 
-/// One SLO in words.
-#[derive(Debug)]
-struct SloView {
-    id: String,
-    name: String,
-    promise: String,
-    condition: Condition,
-    since: Option<(String, String)>,
-    measured: Option<Measured>,
-    budget: String,
-    burn: Option<(String, String)>,
-    gone: String,
-    /// Whether somebody is woken or told.
-    told: &'static str,
-    /// Since when nothing is known, if that is a while.
-    old: Option<(String, String)>,
-    /// For sorting: the left share, in thousandths.
-    left: i128,
-}
-
-/// What was measured over the window.
-#[derive(Debug)]
-struct Measured {
-    sli: String,
-    bad: String,
-    total: String,
-    coverage: String,
-    partial: bool,
-    left: String,
-    left_time: String,
-    bar: String,
-    overspent: bool,
-}
-
 /// Evaluations older than this say so: the engine ticks every second.
 const STALE: Duration = Duration::from_secs(15);
-/// SLOs whose last result is older than this say so.
-const OLD: Duration = Duration::from_secs(120);
-
 impl Home {
     /// The page as of `now`.
     pub fn of(engine: &Engine, filter: Filter, now: Timestamp) -> Self {
@@ -139,6 +103,7 @@ impl Home {
         let age = tick.map_or(Duration::ZERO, |tick| now.since(tick));
         let teams: BTreeSet<String> = services.iter().map(|s| s.team.clone()).collect();
         let mut page = Home {
+            root: "./",
             headline: sentence(engine),
             worst: services.first().map_or(Condition::NoObjective, |s| s.condition),
             tick: tick.map(|tick| (tick.to_string(), clock_time(tick))),
@@ -192,126 +157,19 @@ fn sentence(engine: &Engine) -> String {
 
 fn service_views(engine: &Engine, now: Timestamp) -> Vec<ServiceView> {
     let view = |(service, states): (&Service, Vec<&SloState>)| {
-        let mut slos: Vec<SloView> = states.iter().map(|state| slo_view(state, now)).collect();
+        let mut slos: Vec<SloView> = states.iter().map(|state| SloView::now(state, now)).collect();
         slos.sort_by(|a, b| (a.condition, a.left, &a.id).cmp(&(b.condition, b.left, &b.id)));
-        let link = |(name, url): (&String, &String)| (name.clone(), url.clone());
         ServiceView {
             name: service.name.to_string(),
             title: service.title().to_owned(),
             team: service.team().to_owned(),
             description: service.description.clone().unwrap_or_default(),
-            links: service.links.iter().filter(|(_, url)| is_web(url)).map(link).collect(),
+            links: links(service),
             condition: worst(states.into_iter()),
             slos,
         }
     };
     by_service(engine).into_iter().map(view).collect()
-}
-
-/// Only these may stand in a link; `javascript:` and its like may not.
-fn is_web(url: &str) -> bool {
-    url.starts_with("https://") || url.starts_with("http://")
-}
-
-fn slo_view(state: &SloState, now: Timestamp) -> SloView {
-    let condition = Condition::of(state);
-    let status = state.status.as_ref().filter(|s| s.budget.counted.total() > 0);
-    let whole = crate::model::budget::Budget {
-        counted: crate::model::budget::Counted::default(),
-        objective: state.slo.objective,
-        window: state.slo.window,
-    };
-    let left = status.and_then(|s| s.budget.left());
-    let ago = |at: Timestamp| {
-        let seconds = Duration::from_secs(now.since(at).as_secs());
-        (at.to_string(), number::duration(seconds))
-    };
-    SloView {
-        id: state.slo.id.to_string(),
-        name: state.slo.display_name.clone().unwrap_or_else(|| state.slo.id.name().to_owned()),
-        promise: promise(&state.slo),
-        condition,
-        since: condition.since(state).map(ago),
-        measured: status.map(measured),
-        budget: number::duration(whole.total_time()),
-        burn: burn(state),
-        gone: gone(status),
-        told: told(state),
-        old: status.map(|status| status.at).filter(|at| now.since(*at) > OLD).map(ago),
-        left: left.map_or(i128::MAX, |(left, whole)| left * 1_000 / (whole as i128).max(1)),
-    }
-}
-
-/// Who hears of it, by the loudest alert that fires.
-fn told(state: &SloState) -> &'static str {
-    let mut kinds = state.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.kind);
-    match (kinds.clone().any(|kind| kind == AlertKind::BurnFast), kinds.next()) {
-        (true, _) => "paging",
-        (false, Some(_)) => "ticket raised",
-        (false, None) => "",
-    }
-}
-
-/// The objective in words.
-fn promise(slo: &Slo) -> String {
-    let objective = number::percent_ppb(slo.objective.ppb());
-    let window = number::duration(slo.window);
-    match slo.latency_under {
-        Some(under) => {
-            let under = number::duration(under);
-            format!("{objective} of probes answered within {under}, over {window}")
-        }
-        None => format!("{objective} of probes answered well, over {window}"),
-    }
-}
-
-fn measured(status: &SloStatus) -> Measured {
-    let counted = status.budget.counted;
-    let (left, whole) = status.budget.left().unwrap_or((0, 1));
-    let seconds = status.budget.left_seconds_f64().unwrap_or_default();
-    let coverage = status.coverage;
-    let numerator = i128::try_from(coverage.numerator).unwrap_or(i128::MAX);
-    let bar = decimal::fixed(left.max(0).saturating_mul(100), whole, 1).unwrap_or_default();
-    Measured {
-        sli: number::percent(counted.good, counted.total()),
-        bad: number::count(counted.bad),
-        total: number::count(counted.total()),
-        coverage: number::percent_of(numerator, coverage.denominator),
-        partial: coverage.numerator < coverage.denominator,
-        left: number::percent_of(left, whole),
-        left_time: number::seconds(seconds.abs()),
-        bar,
-        overspent: left < 0,
-    }
-}
-
-/// The burn rate that decides: of the pair that fires, else of the policy's first pair.
-fn burn(state: &SloState) -> Option<(String, String)> {
-    let status = state.status.as_ref()?;
-    let policy = state.slo.policy.as_ref()?;
-    let firing = policy.pairs.iter().zip(&status.pairs).filter(|(_, fires)| **fires);
-    let rate_of = |window: Duration| {
-        let burn = status.burns.iter().find(|burn| burn.window == window)?;
-        status.burn(burn)
-    };
-    for severity in Severity::ALL {
-        let Some(rate) = condition::burn(state, severity) else { continue };
-        let pair =
-            firing.clone().map(|(pair, _)| pair).find(|pair| rate_of(pair.long) == Some(rate));
-        let window = pair.map_or_else(String::new, |pair| format_duration(pair.long));
-        return Some((number::burn(rate), window));
-    }
-    let first = policy.pairs.first()?;
-    Some((number::burn(rate_of(first.long)?), format_duration(first.long)))
-}
-
-fn gone(status: Option<&SloStatus>) -> String {
-    match status.map(|status| status.exhaustion) {
-        Some(Exhaustion::In(left)) if left.is_zero() => "gone".to_owned(),
-        Some(Exhaustion::In(left)) => number::duration(left),
-        Some(Exhaustion::Never) => "not at this rate".to_owned(),
-        Some(Exhaustion::Unknown) | None => number::NO_DATA.to_owned(),
-    }
 }
 
 /// Hours, minutes and seconds in UTC.

@@ -1,7 +1,7 @@
 // Refreshes the parts that change, every five seconds while somebody looks, until paused.
 "use strict";
 (() => {
-  const parts = ["standing", "services"];
+  const parts = ["standing", "content"];
   const box = document.getElementById("live");
   const button = box.querySelector("button");
   let paused = false;
@@ -27,10 +27,11 @@
         if (!next || old.contains(document.activeElement)) continue;
         old.className = next.className;
         if (id === "standing") {
+          // Only a sentence that changed is read out, so the heading itself stays.
           const [was, is] = [old, next].map((el) => el.querySelector("h1"));
-          // Only a sentence that changed is read out.
           if (was.textContent !== is.textContent) was.textContent = is.textContent;
-          old.querySelector(".facts").replaceWith(next.querySelector(".facts"));
+          is.remove();
+          old.replaceChildren(was, ...next.childNodes);
         } else {
           old.replaceChildren(...next.childNodes);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::home::{Filter, Home};
+use super::slo::SloPage;
 use crate::engine::Engine;
 use crate::serve::fixture::{self, NOW};
 
@@ -33,7 +34,7 @@ fn the_headline_says_what_is_wrong_and_how_long_is_left() {
     check(
         &fixture::platform(),
         "1 of 6 services is outside its objectives; artifact-registry/availability is burning \
-         67x and has 49 min left; ingress and object-store have no data.",
+         66.7x and has 49 min left; ingress and object-store have no data.",
     );
     check(&fixture::engine(Vec::new()), "No service has an objective yet.");
     let service = |name, slos| fixture::service(name, "t", "http://a.example/", slos);
@@ -70,7 +71,7 @@ fn numbers_stand_with_their_budget_and_coverage() {
         "coverage 100 %",
         "90.74 %",
         "19 min 36 s of 21 min 36 s",
-        "67x",
+        "66.7x",
         "for <time",
         ", paging",
     ] {
@@ -83,9 +84,41 @@ fn numbers_stand_with_their_budget_and_coverage() {
 #[test]
 fn no_data_is_never_green() {
     let html = page(&fixture::platform(), "", "no-data");
-    let listed = between(&html, "<div id=\"services\">", "</main>");
+    let listed = between(&html, "<div id=\"content\">", "</main>");
     assert!(listed.contains("class=\"badge no-data\"") && !listed.contains("meeting"), "{listed}");
     assert!(listed.contains("last data"), "{listed}");
+}
+
+#[test]
+fn one_slo_is_explained_now_and_at_the_moment_of_its_alert() {
+    let engine = fixture::platform();
+    let page =
+        |id: &str, at| SloPage::of(&engine, id, at, NOW).map(|p| p.render().expect("a page"));
+    let now = page("artifact-registry/availability", None).expect("declared");
+    for part in [
+        "Burning fast",
+        "99.9953 %",
+        "1h/5m",
+        "66.7x",
+        "14.4x",
+        "0.93x",
+        ">fires<",
+        "518\u{202f}376",
+    ] {
+        assert!(now.contains(part), "{part}");
+    }
+    assert!(now.contains("With 95 % confidence the history supports 99.9254342 %"), "{now}");
+    let then = NOW.minus(std::time::Duration::from_secs(600));
+    let then = page("artifact-registry/availability", Some(then)).expect("declared");
+    assert!(then.contains("Meeting objective") && then.contains("As it stood at"));
+    assert!(!then.contains(">fires<"));
+    let silent = page("object-store/availability", None).expect("declared");
+    assert!(silent.contains("No data") && silent.contains("Nothing has been evaluated yet"));
+    assert!(page("a/b", None).is_none());
+    for html in [now, then, silent] {
+        assert_eq!(html.matches("<svg").count(), html.matches("aria-hidden=\"true\"").count());
+        assert!(!html.contains("style="));
+    }
 }
 
 #[test]

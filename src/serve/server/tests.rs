@@ -186,7 +186,7 @@ async fn scrapes_are_negotiated_compressed_and_timed() {
 #[tokio::test]
 async fn every_answer_is_marked_and_head_has_no_body() {
     let server = start();
-    for path in ["/", "/metrics", "/nowhere", "/api/v1/slos"] {
+    for path in ["/", "/slo/dns/availability", "/metrics", "/nowhere", "/api/v1/slos"] {
         let answer = server.get(path).await;
         assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
@@ -264,6 +264,10 @@ async fn one_slo_is_shown_now_then_and_over_a_range() {
         ("/api/v1/slos/artifact-registry/availability?range=1y", 400, "30d"),
         ("/api/v1/slos/artifact-registry/speed", 404, "artifact-registry/latency"),
         ("/api/v1/slos/x/y", 404, "/api/v1/slos lists"),
+        ("/slo/dns/speed", 404, "dns/availability"),
+        ("/slo/dns/availability?at=soon", 400, "soon"),
+        ("/?state=green", 400, "no-data"),
+        ("/static/secret", 404, "no such file"),
         ("/api/v2/slos", 404, "nothing at /api/v2/slos"),
     ] {
         let (got, detail) = server.problem(query).await;
@@ -305,6 +309,30 @@ async fn alerts_and_rules_have_the_shape_of_prometheus() {
     for rule in groups.iter().flat_map(|g| g["rules"].as_array().expect("an array")) {
         let query = rule["query"].as_str().expect("text");
         promql_parser::parser::parse(query).expect(query);
+    }
+}
+
+#[tokio::test]
+async fn everything_a_page_loads_and_links_to_is_there() {
+    let server = start();
+    for (page, base) in [("/", "/"), ("/slo/dns/availability", "/slo/dns/")] {
+        let html = server.get(page).await.text();
+        let links = html.split(['"', '\'']).zip(html.split(['"', '\'']).skip(1));
+        let links: Vec<&str> = links
+            .filter(|(before, _)| before.ends_with("href=") || before.ends_with("src="))
+            .map(|(_, link)| link.split('#').next().unwrap_or_default())
+            .filter(|link| !link.is_empty() && !link.starts_with("https://"))
+            .collect();
+        assert!(links.len() > 10, "{links:?}");
+        for link in links {
+            let root = link.strip_prefix("../../").or_else(|| link.strip_prefix("./"));
+            let path = match root {
+                Some(rest) => format!("/{rest}"),
+                None => format!("{base}{link}"),
+            };
+            let answer = server.get(&path.replace("&amp;", "&")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{page} links to {link}");
+        }
     }
 }
 

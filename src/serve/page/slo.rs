@@ -1,0 +1,127 @@
+//! What the page of one SLO shows, now or at a moment in the past. Alerts link here.
+
+use askama::Template;
+
+use crate::engine::{Engine, SloStatus};
+use crate::model::catalog::UnknownPolicy;
+use crate::model::{Slo, Tally, Timestamp, number};
+use crate::serve::condition;
+use crate::serve::own::VERSION;
+
+use super::view::{Ago, SloView, ago, links};
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "slo.html")]
+pub struct SloPage {
+    root: &'static str,
+    version: &'static str,
+    assets: String,
+    service: String,
+    team: String,
+    links: Vec<(String, String)>,
+    description: String,
+    slo: SloView,
+    at: Option<String>,
+    evaluated: Option<Ago>,
+    claim: String,
+    pairs: Vec<PairView>,
+    counts: Vec<(String, [String; 4])>,
+    probes: Vec<String>,
+    unknown: &'static str,
+}
+
+/// One pair of windows of the alert policy.
+#[derive(Debug)]
+struct PairView {
+    name: String,
+    tells: &'static str,
+    threshold: String,
+    long: String,
+    short: String,
+    fires: bool,
+}
+
+impl SloPage {
+    /// The page of the SLO of this id, as of `at` or as it stands; none if there is no such SLO.
+    pub fn of(engine: &Engine, id: &str, at: Option<Timestamp>, now: Timestamp) -> Option<Self> {
+        let state = engine.slo(id)?;
+        let slo = &state.slo;
+        let service = engine.catalog().service(slo.id.service())?;
+        let past = at.map(|at| engine.evaluate_at(id, at));
+        let view = match &past {
+            Some(status) => SloView::then(slo, status.as_ref()),
+            None => SloView::now(state, now),
+        };
+        let status = past.unwrap_or_else(|| state.status.clone());
+        let probes = service.probes.iter().filter(|probe| slo.probes.contains(&probe.id));
+        let probe = |probe: &crate::model::Probe| {
+            format!("{} every {}", probe.check.target(), number::duration(probe.interval))
+        };
+        Some(SloPage {
+            root: "../../",
+            version: VERSION,
+            assets: super::assets_version(),
+            service: service.title().to_owned(),
+            team: state.team.clone(),
+            links: links(service),
+            description: slo.description.clone().unwrap_or_default(),
+            slo: view,
+            at: at.map(|at| at.to_string()),
+            evaluated: status.as_ref().map(|status| ago(status.at, now)),
+            claim: status.as_ref().map(claim).unwrap_or_default(),
+            pairs: status.as_ref().map(|status| pairs(slo, status)).unwrap_or_default(),
+            counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
+            probes: probes.map(probe).collect(),
+            unknown: unknown(slo.unknown),
+        })
+    }
+}
+
+/// What becomes of slots that could not be measured.
+const fn unknown(policy: UnknownPolicy) -> &'static str {
+    match policy {
+        UnknownPolicy::Exclude => "do not count",
+        UnknownPolicy::Bad => "count as bad",
+        UnknownPolicy::Good => "count as good",
+    }
+}
+
+/// What may be claimed, with the assumption it rests on.
+fn claim(status: &SloStatus) -> String {
+    let evidence = status.evidence.words();
+    let Some(ppb) = status.supported_ppb else {
+        return format!("What may be claimed: {evidence}.");
+    };
+    let supported = number::percent_ppb(ppb);
+    let outage = number::duration(status.assumed_outage);
+    format!(
+        "What may be claimed: {evidence}. With 95 % confidence the history supports {supported}, \
+         taking outages to last {outage} on average."
+    )
+}
+
+fn pairs(slo: &Slo, status: &SloStatus) -> Vec<PairView> {
+    let rate = |window| {
+        let rate = condition::rate(status, window);
+        rate.map_or_else(|| number::NO_DATA.to_owned(), number::burn)
+    };
+    let pairs = slo.policy.iter().flat_map(|policy| &policy.pairs).zip(&status.pairs);
+    let view = |(pair, fires): (&crate::model::Pair, &bool)| PairView {
+        name: pair.name(),
+        tells: pair.severity.word(),
+        threshold: number::burn(pair.burn_threshold(slo.window)),
+        long: rate(pair.long),
+        short: rate(pair.short),
+        fires: *fires,
+    };
+    pairs.map(view).collect()
+}
+
+fn counts(slo: &Slo, status: &SloStatus) -> [(String, [String; 4]); 2] {
+    let row = |t: Tally| [t.good, t.bad, t.unknown, t.excluded].map(number::count);
+    [
+        (format!("last {}", number::duration(slo.window)), row(status.tally)),
+        ("since the history began".to_owned(), row(status.totals)),
+    ]
+}

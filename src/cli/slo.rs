@@ -5,7 +5,7 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::model::number;
+use crate::model::{Objective, Share, number};
 
 use super::{Format, client};
 
@@ -94,7 +94,7 @@ fn holds(slo: &Value, wish: FailOn) -> bool {
     let status = &slo["status"];
     let firing = |name: &str| {
         let alerts = slo["alerts"].as_array().into_iter().flatten();
-        alerts.into_iter().any(|a| a["name"] == name && a["state"] == "firing")
+        alerts.into_iter().any(|a| a["name"] == name && a["firing"] == true)
     };
     match wish {
         FailOn::Spent => status["accounting"] == "spent",
@@ -109,7 +109,7 @@ fn row(slo: &Value) -> [String; 8] {
     [
         text(&slo["id"]),
         text(&slo["team"]),
-        text(&slo["objective"]),
+        objective(slo),
         text(&slo["window"]),
         sli(status),
         coverage(status),
@@ -124,10 +124,7 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["SLO".to_owned(), text(&slo["id"])],
         ["team".to_owned(), text(&slo["team"])],
-        [
-            "objective".to_owned(),
-            format!("{} over {}", text(&slo["objective"]), text(&slo["window"])),
-        ],
+        ["objective".to_owned(), format!("{} over {}", objective(slo), text(&slo["window"]))],
         ["as of".to_owned(), text(&status["at"])],
         ["SLI".to_owned(), sli(status)],
         [
@@ -163,8 +160,14 @@ fn sli(status: &Value) -> String {
     number::percent(count("good"), count("good") + count("bad"))
 }
 
+fn objective(slo: &Value) -> String {
+    let objective = slo["objective"].as_str().and_then(|text| text.parse::<Objective>().ok());
+    objective.map_or("-".to_owned(), |objective| objective.to_string())
+}
+
 fn coverage(status: &Value) -> String {
-    status["coverage"].as_str().unwrap_or("0").to_owned()
+    let share = status["coverage"].as_str().and_then(|text| text.parse::<Share>().ok());
+    share.map_or(number::NO_DATA.to_owned(), |share| share.to_string())
 }
 
 fn left(status: &Value) -> String {

@@ -207,9 +207,10 @@ mod tests {
         let mut trace = Trace::start();
         let marks = Marks::new();
         trace.enter(Phase::Exchange(marks.clone()));
+        tokio::time::advance(Duration::from_secs(1)).await;
         marks.wrote();
         tokio::time::advance(Duration::from_secs(2)).await;
         let (latency, phases) = trace.finish(Instant::now() + Duration::from_secs(9));
-        assert_eq!((latency, phases.wait), (Duration::from_secs(2), Duration::from_secs(2)));
+        assert_eq!((latency, phases.wait), (Duration::from_secs(3), Duration::from_secs(2)));
     }
 }

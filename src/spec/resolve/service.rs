@@ -8,7 +8,7 @@ use super::parts::{is_label_name, whole_seconds};
 use super::{Context, Names, declare, probe, raw, refer};
 use crate::model::catalog::{Dependency, Service};
 use crate::model::time::format_duration;
-use crate::model::{AlertPolicy, Name, Probe, ProbeId, Slo, SloId};
+use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Slo, SloId};
 use crate::spec::mirror::{Field, Given};
 use crate::spec::problem::{At, Problems};
 use crate::spec::value::{Map, Text};
@@ -331,10 +331,7 @@ fn alerting(
             refer("AlertPolicy", name, &cx.policy_names, cx.problems);
             (cx.policies.get(&name.value)?, name.at.clone())
         }
-        Field::Absent => {
-            let at = raw.window.given()?.at.clone();
-            (cx.policies.get(&AlertPolicy::workbook().name)?, at)
-        }
+        Field::Absent => return Some(default_alerting(raw, window?, cx)),
     };
     let policy = Arc::clone(policy);
     let window = window?;
@@ -349,6 +346,36 @@ fn alerting(
         return None;
     }
     Some(Some(policy))
+}
+
+/// The built-in policy, as far as it fits: pairs that look back further than the window are left
+/// out, and somebody is told.
+fn default_alerting(
+    raw: &raw::Slo,
+    window: Duration,
+    cx: &mut Context,
+) -> Option<Arc<AlertPolicy>> {
+    let workbook = cx.policies.get(&AlertPolicy::workbook().name)?;
+    let fits = |pair: &&Pair| pair.long <= window;
+    let pairs: Vec<Pair> = workbook.pairs.iter().filter(fits).copied().collect();
+    if pairs.len() == workbook.pairs.len() {
+        return Some(Arc::clone(workbook));
+    }
+    let at = raw.window.given()?.at.clone();
+    let (n, all, text) = (pairs.len(), workbook.pairs.len(), format_duration(window));
+    let message = match n {
+        0 => format!(
+            "a window of {text} is shorter than every pair of the default policy: no alerts"
+        ),
+        _ => format!(
+            "{n} of {all} pairs of the default policy look back less than {text}; they alone alert"
+        ),
+    };
+    cx.problems
+        .warn(&at, message)
+        .hint("name an AlertPolicy with pairs for this window, or say `alerting: none`");
+    let policy = AlertPolicy { pairs, ..(**workbook).clone() };
+    (n > 0).then(|| Arc::new(policy))
 }
 
 /// Reports services that need each other in a circle.

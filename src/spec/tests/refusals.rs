@@ -207,12 +207,24 @@ fn windows_are_whole_kept_and_longer_than_what_is_looked_at() {
     check("20500ms", &[&format!("{at}: 20s500ms is not a whole number of seconds")]);
     check("401d", &[&format!("{at}: the window 401d is longer than history is kept")]);
     check("30", &[&format!("{at}: the number \"30\" as `window`")]);
-    let short = slo("objective: 99%, window: 2d");
-    super::check(
-        &short,
-        &["6:44 spec.slos[0].window: policy `workbook` looks back 3d, further than the window \
-             of 2d"],
-    );
+}
+
+#[test]
+fn pairs_that_look_back_further_than_the_window_are_refused_or_left_out() {
+    let long = slo("objective: 99%, window: 2d, alerting: {policy: workbook}");
+    let message = "policy `workbook` looks back 3d, further than the window of 2d";
+    super::check(&long, &[&format!("6:67 spec.slos[0].alerting.policy: {message}")]);
+    let default = |window: &str, n_pairs: usize, n_warnings: usize| {
+        let text = slo(&format!("objective: 99%, window: {window}"));
+        let loaded = super::read(&text).expect("valid");
+        let (_, slo) = loaded.catalog.slos().next().expect("one");
+        assert_eq!(slo.policy.as_ref().map_or(0, |policy| policy.pairs.len()), n_pairs);
+        assert_eq!(loaded.warnings.len(), n_warnings, "{window}");
+    };
+    default("3d", 4, 0);
+    default("2d", 3, 1);
+    default("1h", 1, 1);
+    default("30m", 0, 1);
 }
 
 #[test]

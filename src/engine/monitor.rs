@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
     UnknownReason, Verdict,
@@ -28,6 +30,18 @@ const SLICE: Duration = Duration::from_secs(3_600);
 const MAX_CATCH_UP: Duration = Duration::from_secs(600);
 /// Memory reaches back this much further than the longest window, for questions about the past.
 const EXTRA_MEMORY: Duration = Duration::from_secs(4 * 86_400);
+
+/// The name under which totals are kept.
+const TOTALS: &str = "totals";
+
+/// The totals of every history at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptTotals {
+    /// In microseconds since the epoch.
+    at: i64,
+    /// Series, threshold in microseconds, and good, bad, unknown, excluded.
+    totals: Vec<(u32, Option<u32>, [u64; 4])>,
+}
 
 /// What the engine wants done.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +99,8 @@ pub struct Engine {
     /// Histories of probes that are no longer declared, until they are in slices.
     orphans: BTreeMap<SeriesId, Roll>,
     watchdog: Alert,
+    started: Option<Timestamp>,
+    kept_totals: Option<KeptTotals>,
     last_tick: Option<Timestamp>,
     last_slice: Option<Timestamp>,
     stats: EngineStats,
@@ -110,6 +126,8 @@ impl Engine {
             probe_of: BTreeMap::new(),
             probes_of_slo: Vec::new(),
             orphans: BTreeMap::new(),
+            started: None,
+            kept_totals: None,
             last_tick: None,
             last_slice: None,
             stats: EngineStats::default(),
@@ -215,12 +233,16 @@ impl Engine {
         Histories { series: &self.series, of: &state.indicators }
     }
 
-    /// The evaluation of one SLO at any moment that memory still covers; none for an unknown
-    /// SLO and for one without history.
+    /// The evaluation of one SLO at any moment whose window memory still covers; none for an
+    /// unknown SLO, for one without history, and for a moment too long ago.
     pub fn evaluate_at(&self, id: &str, at: Timestamp) -> Option<SloStatus> {
         let state = self.slo(id)?;
         let histories = self.histories(state);
         histories.iter().find_map(Series::first)?;
+        let from = at.minus(state.slo.window);
+        if histories.iter().filter_map(Series::forgotten).any(|forgotten| from <= forgotten) {
+            return None;
+        }
         let moment = Moment::new(histories, at);
         let pairs = evaluate::firing_pairs(&moment, &state.slo, &[]);
         Some(evaluate::evaluate(&moment, &state.slo, pairs))
@@ -288,6 +310,10 @@ impl Engine {
 
     /// Takes back a named state; one that nothing here goes by is left alone.
     pub fn restore_state(&mut self, name: &str, json: &str) {
+        if name == TOTALS {
+            self.kept_totals = serde_json::from_str(json).ok();
+            return;
+        }
         let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
         for alert in all.chain([&mut self.watchdog]) {
             if alert.state_name() == name {
@@ -305,6 +331,7 @@ impl Engine {
             self.feed_all(probe, &runs);
         }
         self.orphans.values_mut().for_each(|roll| drop(roll.finish_restore()));
+        self.apply_totals();
     }
 
     /// Begins to live: accounts for the time since each series was last heard of, as unknown,
@@ -326,6 +353,7 @@ impl Engine {
             }
             self.feed_all(probe, &taken.accepted);
         }
+        self.started = Some(now);
         self.watchdog.life.fired_at.get_or_insert(now.micros());
         self.last_slice = Some(now.floor(SLICE));
         effects
@@ -402,6 +430,12 @@ impl Engine {
         let Some(Some(known)) = known else { return };
         let until = now.min(known).floor_second();
         let second = Duration::from_secs(1);
+        let histories = Histories { series: &self.series, of: &state.indicators };
+        if histories.iter().filter_map(Series::first).min().is_none_or(|first| until <= first) {
+            // Not a slot was due yet: there is nothing to say, not even that all is well.
+            self.transit_no_data(slo, known, now, effects);
+            return;
+        }
         let done = state.status.as_ref().map(|status| status.at);
         let quiet_since = done.unwrap_or(until).max(until.minus(MAX_CATCH_UP));
         let mut at = if done.is_some() { quiet_since.plus(second) } else { until };
@@ -460,7 +494,7 @@ impl Engine {
         let quiet = alert::quiet_after(interval.unwrap_or_default());
         let state = &self.slos[slo];
         let histories = Histories { series: &self.series, of: &state.indicators };
-        let begun = histories.iter().filter_map(Series::first).min();
+        let begun = histories.iter().filter_map(Series::first).min().or(self.started);
         let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
             && (now.since(known) >= quiet || histories.window(quiet, now).known() == 0);
         let alerts = &mut self.slos[slo].alerts;
@@ -479,9 +513,38 @@ impl Engine {
         let slices = self.rolls.iter_mut().chain(orphans).filter_map(|roll| roll.close(hour));
         effects.extend(slices.map(|slice| Effect::Append(Record::Slice(slice))));
         self.orphans.clear();
+        effects.push(Effect::Append(self.totals_record(hour)));
         effects.push(Effect::Compact(hour));
         for (series, memory) in self.series.iter_mut().zip(&self.memory) {
             series.forget_before(hour.minus(*memory));
+        }
+    }
+
+    /// The totals of every history at `at`, so that they go on after a restart that brings back
+    /// less than was ever counted.
+    fn totals_record(&self, at: Timestamp) -> Record {
+        let mut totals = Vec::new();
+        for (probe, feeds) in self.probes.iter().zip(&self.feeds) {
+            for feed in feeds {
+                let Tally { good, bad, unknown, excluded } = self.series[feed.indicator].before(at);
+                let counts = [good, bad, unknown, excluded];
+                totals.push((probe.series.0, feed.threshold, counts));
+            }
+        }
+        let kept = KeptTotals { at: at.micros(), totals };
+        let json = serde_json::to_string(&kept).expect("a struct of numbers always becomes JSON");
+        Record::State { name: TOTALS.to_owned(), json }
+    }
+
+    /// Adds to each history what was counted before anything that was restored.
+    fn apply_totals(&mut self) {
+        let Some(kept) = self.kept_totals.take() else { return };
+        for (series, threshold, [good, bad, unknown, excluded]) in kept.totals {
+            let Some(&probe) = self.probe_of.get(&SeriesId(series)) else { continue };
+            let total = Tally { good, bad, unknown, excluded };
+            for feed in self.feeds[probe].iter().filter(|feed| feed.threshold == threshold) {
+                self.series[feed.indicator].continue_from(total, Timestamp::from_micros(kept.at));
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Series {
     base: Tally,
     /// When the first event of all was due.
     first: Option<Timestamp>,
+    /// When the last event was due that is no longer held.
+    forgotten: Option<Timestamp>,
     record: evidence::Record,
     in_outage: bool,
     /// How many segments trigger the next thinning.
@@ -39,6 +41,7 @@ impl Default for Series {
             segments: VecDeque::new(),
             base: Tally::ZERO,
             first: None,
+            forgotten: None,
             record: evidence::Record::default(),
             in_outage: false,
             thin_at: EXACT_RUNS,
@@ -292,8 +295,28 @@ impl Series {
                 break;
             }
             self.base = segment.total();
+            self.forgotten = Some(Timestamp::from_micros(segment.last()));
             self.segments.pop_front();
         }
+    }
+
+    /// When the last event was due that is no longer held; none while everything is.
+    pub fn forgotten(&self) -> Option<Timestamp> {
+        self.forgotten
+    }
+
+    /// Makes the totals at `at` be `total`, if they are less: what is missing was counted before
+    /// anything that is held.
+    pub fn continue_from(&mut self, total: Tally, at: Timestamp) {
+        let held = self.before(at);
+        let missing = Tally {
+            good: total.good.saturating_sub(held.good),
+            bad: total.bad.saturating_sub(held.bad),
+            unknown: total.unknown.saturating_sub(held.unknown),
+            excluded: total.excluded.saturating_sub(held.excluded),
+        };
+        self.base += missing;
+        self.segments.iter_mut().for_each(|segment| segment.before += missing);
     }
 
     /// How many segments are held.

@@ -241,7 +241,8 @@ impl SloRules<'_> {
         let quiet = quiet_after(interval);
         let known = self.sum("increase", &["nines_slo_good_total", "nines_slo_bad_total"], quiet);
         let description = format!(
-            "No probe of it has been good or bad for {} or longer; whether it keeps its promise is unknown.",
+            "No probe of it has been good or bad for {} or longer; whether it keeps its promise is \
+             unknown.",
             format_duration(quiet)
         );
         // Held as long again, because a counter that has just begun has not risen either.

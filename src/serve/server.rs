@@ -1,7 +1,7 @@
 //! Accepts connections and keeps them within bounds: how many, how long, how large.
 //!
-//! Speaks HTTP/1.1. Binding comes first and apart, so that a taken port is an error at the start. Runs on
-//! whatever runtime it is polled on; which one that is, is the daemon's business.
+//! Speaks HTTP/1.1. Binding comes first and apart, so that a taken port is an error at the start.
+//! Runs on whatever runtime it is polled on; which one that is, is the daemon's business.
 
 use std::future::Future;
 use std::io;

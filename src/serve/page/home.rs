@@ -7,13 +7,13 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::engine::{Engine, SloState};
-use crate::model::{Service, Timestamp, number};
+use crate::model::{Service, Timestamp};
 use crate::serve::condition::Condition;
 use crate::serve::own::VERSION;
 use crate::serve::problem::Problem;
 
 use super::headline::headline;
-use super::view::{SloView, links};
+use super::view::{SloView, ago, links};
 
 /// The slug that takes both ways of burning.
 const BURNING: &str = "burning";
@@ -107,7 +107,7 @@ impl Home {
             headline: sentence(engine),
             worst: services.first().map_or(Condition::NoObjective, |s| s.condition),
             tick: tick.map(|tick| (tick.to_string(), clock_time(tick))),
-            age: number::duration(Duration::from_secs(age.as_secs())),
+            age: tick.map(|tick| ago(tick, now).1).unwrap_or_default(),
             stale: age > STALE,
             n_services: services.len(),
             n_slos: conditions.len(),

@@ -94,8 +94,11 @@ impl SloView {
 
 /// A moment and how long ago it was, in whole seconds.
 pub fn ago(at: Timestamp, now: Timestamp) -> Ago {
-    let seconds = Duration::from_secs(now.since(at).as_secs());
-    (at.to_string(), number::duration(seconds))
+    let text = match now.since(at).as_secs() {
+        0 => "less than 1 s".to_owned(),
+        seconds => number::duration(Duration::from_secs(seconds)),
+    };
+    (at.to_string(), text)
 }
 
 /// The links of a service that may stand on a page; `javascript:` and its like may not.

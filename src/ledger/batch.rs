@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pack::{Cursor, pack, put, put_signed, unpack};
+use super::pack::{Cursor, Keep, pack, put, put_signed, unpack};
 use crate::model::{Observation, Phases, Record, Run, SeriesId, Timestamp, Verdict};
 
 /// The columns' format; a reader refuses a newer one.
@@ -151,7 +151,7 @@ impl Encoder {
         let columns = self.columns.in_order();
         columns.iter().for_each(|c| put(&mut raw, c.len() as u64));
         columns.iter().for_each(|c| raw.extend_from_slice(c));
-        Some(Batch { first_due, last_due, n: self.n as i64, body: pack(&raw) })
+        Some(Batch { first_due, last_due, n: self.n as i64, body: pack(&raw, Keep::Briefly) })
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
 
         #[test]
         fn noise_is_refused_without_a_panic(raw: Vec<u8>, n in 0_i64..50) {
-            let _ = decode(&pack(&raw), n, &mut Vec::new(), &mut Vec::new());
+            let _ = decode(&pack(&raw, Keep::Briefly), n, &mut Vec::new(), &mut Vec::new());
         }
 
         #[test]

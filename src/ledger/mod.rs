@@ -28,7 +28,7 @@ mod wal;
 mod worker;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -41,7 +41,7 @@ pub use error::LedgerError;
 pub use range::LatencyRange;
 pub use reader::Reader;
 pub use restore::{RestoreReport, Restored};
-pub use stats::{BOUNDS_MICROS, Durations, Stats, Timing};
+pub use stats::{BOUNDS_SECONDS, Durations, Stats, Timing};
 pub use tiers::{Compacted, Expired, RolledUp};
 pub use worker::MAX_BACKLOG_BYTES;
 pub use writer::{MAX_QUEUED, MAX_UPKEEP, Submitted, Upkeep, Writer};
@@ -159,17 +159,22 @@ impl Ledger {
     /// # Errors
     /// The number cannot be written.
     pub fn series(&mut self, probe: &ProbeId, vantage: &str) -> Result<SeriesId, LedgerError> {
-        let key = (probe.as_str().to_owned(), vantage.to_owned());
-        if let Some(known) = self.series.get(&key) {
-            return Ok(*known);
-        }
-        let mut head = self.head.clone();
-        let id = head.next_series;
-        self.transact("number a series in", |tx| store::put_series(tx, &mut head, id, &key))?;
-        let series = SeriesId(u32::try_from(id).unwrap_or(u32::MAX));
-        self.series.insert(key, series);
-        self.head = head;
-        Ok(series)
+        let numbers = self.number(&[(probe.clone(), vantage.to_owned())])?;
+        Ok(numbers[0])
+    }
+
+    /// The numbers of probes seen from one vantage, in their order, as [`Ledger::series`]; all
+    /// new ones become durable together.
+    ///
+    /// # Errors
+    /// The numbers cannot be written; none has been given.
+    pub fn all_series_of(
+        &mut self,
+        probes: &[ProbeId],
+        vantage: &str,
+    ) -> Result<Vec<SeriesId>, LedgerError> {
+        let wanted: Vec<_> = probes.iter().map(|p| (p.clone(), vantage.to_owned())).collect();
+        self.number(&wanted)
     }
 
     /// Every series that was ever numbered: probe, vantage and number.
@@ -220,6 +225,27 @@ impl Ledger {
     pub fn close(self) -> Result<(), LedgerError> {
         let path = self.path;
         self.db.close().map_err(|(_, source)| LedgerError::sql(&path, "close", source))
+    }
+
+    /// The numbers of probes seen from vantages, as many as were asked for.
+    fn number(&mut self, wanted: &[(ProbeId, String)]) -> Result<Vec<SeriesId>, LedgerError> {
+        let key = |(probe, vantage): &(ProbeId, String)| {
+            (probe.as_str().to_owned(), vantage.clone())
+        };
+        let unknown = wanted.iter().map(key).filter(|key| !self.series.contains_key(key));
+        let unknown: BTreeSet<_> = unknown.collect();
+        if !unknown.is_empty() {
+            let mut head = self.head.clone();
+            let first = head.next_series;
+            self.transact("number a series in", |tx| {
+                unknown.iter().try_for_each(|key| store::put_series(tx, &mut head, key))?;
+                store::settle(tx, &mut head, &store::Shelves::new())
+            })?;
+            self.head = head;
+            let numbers = (first..).map(|id| SeriesId(u32::try_from(id).unwrap_or(u32::MAX)));
+            self.series.extend(unknown.into_iter().zip(numbers));
+        }
+        Ok(wanted.iter().map(|wanted| self.series[&key(wanted)]).collect())
     }
 
     fn append_prepared(&mut self, parts: &[Prepared]) -> Result<Appended, LedgerError> {

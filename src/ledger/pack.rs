@@ -73,11 +73,24 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// How much work to put into making a body small.
+#[derive(Clone, Copy)]
+pub(super) enum Keep {
+    /// It is replaced within hours, and its writer is in a hurry.
+    Briefly,
+    /// It stays.
+    ForLong,
+}
+
 /// Turns raw bytes into a stored body: a byte that tells the form, then the bytes, deflated
 /// where that is shorter.
-pub(super) fn pack(raw: &[u8]) -> Vec<u8> {
+pub(super) fn pack(raw: &[u8], keep: Keep) -> Vec<u8> {
+    let level = match keep {
+        Keep::Briefly => Compression::fast(),
+        Keep::ForLong => Compression::default(),
+    };
     if raw.len() >= MIN_DEFLATED
-        && let Some(body) = deflated(raw)
+        && let Some(body) = deflated(raw, level)
     {
         return body;
     }
@@ -87,14 +100,13 @@ pub(super) fn pack(raw: &[u8]) -> Vec<u8> {
     body
 }
 
-fn deflated(raw: &[u8]) -> Option<Vec<u8>> {
+fn deflated(raw: &[u8], level: Compression) -> Option<Vec<u8>> {
     let mut body = Vec::with_capacity(raw.len());
     body.push(DEFLATED);
     put(&mut body, raw.len() as u64);
     // The vector never grows: output that does not fit is not shorter than the input.
-    let done = Compress::new(Compression::fast(), false)
-        .compress_vec(raw, &mut body, FlushCompress::Finish)
-        .ok()?;
+    let done =
+        Compress::new(level, false).compress_vec(raw, &mut body, FlushCompress::Finish).ok()?;
     (done == Status::StreamEnd).then_some(body)
 }
 
@@ -163,7 +175,7 @@ mod tests {
         fn bodies_survive_and_are_never_longer_than_a_byte_more(
             raw in prop::collection::vec(0_u8..4, 0..2_000),
         ) {
-            let body = pack(&raw);
+            let body = pack(&raw, Keep::ForLong);
             prop_assert!(body.len() <= raw.len() + 1);
             let mut scratch = Vec::new();
             prop_assert_eq!(unpack(&body, &mut scratch), Some(raw.as_slice()));
@@ -171,7 +183,7 @@ mod tests {
 
         #[test]
         fn noise_is_incompressible_and_survives(raw: Vec<u8>) {
-            let (body, mut scratch) = (pack(&raw), Vec::new());
+            let (body, mut scratch) = (pack(&raw, Keep::Briefly), Vec::new());
             prop_assert_eq!(unpack(&body, &mut scratch), Some(raw.as_slice()));
         }
 

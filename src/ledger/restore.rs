@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::batch::{Entry, decode, last_slot};
 use super::damage::{Damage, MAX_QUARANTINED, Part};
-use super::frontier::Frontier;
+use super::frontier::{BySeries, Frontier};
 use super::head::{Digest, Head};
 use super::prepared::{batch_crc, shelf_crc, slice_crc, state_crc};
 use super::shape::decode_runs;
@@ -90,7 +90,7 @@ impl Ledger {
             sink,
             report: RestoreReport { known, ..RestoreReport::default() },
             mend: Mend::default(),
-            cover: BTreeMap::new(),
+            cover: BySeries::default(),
             frontier: Frontier::default(),
             scratch: Vec::new(),
         };
@@ -166,7 +166,7 @@ struct Reading<'a> {
     sink: &'a mut dyn FnMut(Restored<'_>),
     report: RestoreReport,
     mend: Mend,
-    cover: BTreeMap<u32, Cover>,
+    cover: BySeries<Cover>,
     frontier: Frontier,
     scratch: Vec<u8>,
 }
@@ -296,14 +296,13 @@ impl Reading<'_> {
     }
 
     /// Whether a slice overlaps an earlier one: its slots would count twice.
-    fn overlaps(&self, found: &Found<'_>) -> bool {
+    fn overlaps(&mut self, found: &Found<'_>) -> bool {
         let series = u32::try_from(found.series).unwrap_or(u32::MAX);
-        let last = self.cover.get(&series).and_then(|cover| cover.last());
-        last.is_some_and(|(_, to)| *to > found.from)
+        self.cover.of(series).last().is_some_and(|(_, to)| *to > found.from)
     }
 
     fn slice(&mut self, series: u32, found: &Found<'_>, thresholds: &[u32], runs: &[Run]) {
-        let cover = self.cover.entry(series).or_default();
+        let cover = self.cover.of(series);
         match cover.last_mut() {
             Some(last) if last.1 == found.from => last.1 = found.to,
             _ => cover.push((found.from, found.to)),
@@ -417,8 +416,7 @@ impl Reading<'_> {
         match entry {
             Entry::Observation(observation) => {
                 let (series, due) = (observation.series.0, observation.due.micros());
-                let covered = self.cover.get(&series).is_some_and(|cover| within(cover, due));
-                if due < self.since || covered {
+                if due < self.since || within(self.cover.of(series), due) {
                     return;
                 }
                 self.frontier.note_records(series, due, due);
@@ -427,8 +425,7 @@ impl Reading<'_> {
                 (self.sink)(Restored::Observation(observation));
             }
             Entry::Gap(series, run) => {
-                let cover = self.cover.get(&series.0).map_or(&[][..], Vec::as_slice);
-                for run in uncovered(&run, cover, self.since) {
+                for run in uncovered(&run, self.cover.of(series.0), self.since) {
                     let last = last_slot(&run);
                     self.frontier.note_records(series.0, run.start.micros(), last.micros());
                     self.report.gaps += 1;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::pack::{Cursor, pack, put, put_signed, unpack};
+use super::pack::{Cursor, Keep, pack, put, put_signed, unpack};
 use crate::model::{Latencies, Run, Timestamp, Verdict};
 
 /// Bits of a value that tell its bucket: three significant digits need 2^11 values.
@@ -29,7 +29,7 @@ pub(super) fn encode_runs(start: Timestamp, thresholds: &[u32], runs: &[Run]) ->
         raw.push(run.class);
         (expected, step) = (run.end(), run_step);
     }
-    pack(&raw)
+    pack(&raw, Keep::ForLong)
 }
 
 /// Reads a run list back; none if the body is not one that [`encode_runs`] wrote.
@@ -71,31 +71,37 @@ pub(super) fn encode_latencies(latencies: &Latencies) -> Option<Vec<u8>> {
     put(&mut raw, micros(min));
     put(&mut raw, micros(max));
     put(&mut raw, micros(latencies.sum()));
-    put(&mut raw, latencies.buckets().len() as u64);
-    let mut last = 0;
+    let mut next = 0;
     for &(value, n) in latencies.buckets() {
+        // Even: the count of the next bucket. Odd: how many buckets to skip before it. So the
+        // dense middle of a histogram takes one byte a bucket.
         let bucket = bucket_of(value);
-        put(&mut raw, bucket - last);
-        put(&mut raw, n.into());
-        last = bucket;
+        if bucket > next {
+            put(&mut raw, (bucket - next) << 1 | 1);
+        }
+        put(&mut raw, u64::from(n) << 1);
+        next = bucket + 1;
     }
-    Some(pack(&raw))
+    Some(pack(&raw, Keep::ForLong))
 }
 
 /// Reads latencies back; none if the body is not one that [`encode_latencies`] wrote.
 pub(super) fn decode_latencies(body: &[u8], scratch: &mut Vec<u8>) -> Option<Latencies> {
     let mut raw = Cursor(unpack(body, scratch)?);
     let (min, max, sum) = (raw.take()?, raw.take()?, raw.take()?);
-    let n = raw.count()?;
-    let mut buckets = Vec::with_capacity(n);
-    let mut bucket = 0_u64;
-    for at in 0..n {
-        let ahead = raw.take()?;
-        bucket = bucket.checked_add(ahead).filter(|_| at == 0 || ahead > 0)?;
-        buckets.push((value_of(bucket)?, u32::try_from(raw.take()?).ok()?));
+    let mut buckets = Vec::with_capacity(raw.0.len());
+    let mut next = 0_u64;
+    while !raw.is_empty() {
+        let token = raw.take()?;
+        if token & 1 == 1 {
+            next = next.checked_add(token >> 1)?;
+        } else {
+            buckets.push((value_of(next)?, u32::try_from(token >> 1).ok()?));
+            next += 1;
+        }
     }
     let [min, max, sum] = [min, max, sum].map(Duration::from_micros);
-    raw.is_empty().then(|| Latencies::from_parts(&buckets, sum, min, max))
+    Some(Latencies::from_parts(&buckets, sum, min, max))
 }
 
 /// The number of the bucket that a value opens: buckets are numbered without holes, so that
@@ -144,7 +150,7 @@ mod tests {
 
         #[test]
         fn noise_is_refused_without_a_panic(raw: Vec<u8>) {
-            let body = pack(&raw);
+            let body = pack(&raw, Keep::ForLong);
             let (mut t, mut r) = (Vec::new(), Vec::new());
             let _ = decode_runs(Timestamp::default(), &body, &mut Vec::new(), &mut t, &mut r);
             let _ = decode_latencies(&body, &mut Vec::new());

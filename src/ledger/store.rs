@@ -154,19 +154,19 @@ fn put_state(db: &Connection, head: &mut Head, name: &str, json: &str) -> rusqli
     Ok(())
 }
 
-/// Gives a series its number.
+/// Gives a series the next number.
 pub(super) fn put_series(
     db: &Connection,
     head: &mut Head,
-    id: i64,
     (probe, vantage): &(String, String),
 ) -> rusqlite::Result<()> {
+    let id = head.next_series;
     let crc = series_crc(id, probe, vantage);
     db.prepare_cached("INSERT INTO series(id, probe, vantage, crc) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id, probe, vantage, crc])?;
     head.series.add(crc);
     head.next_series = id + 1;
-    settle(db, head, &Shelves::new())
+    Ok(())
 }
 
 /// Reads the names of all series; damaged and missing ones are noted.

@@ -22,7 +22,7 @@ pub const MAX_COMPACTED: i64 = 256;
 /// Most slices that one call deletes, for the same reason.
 pub const MAX_EXPIRED: i64 = 1_000;
 /// How many series one transaction of a roll-up handles, for the same reason.
-pub const ROLL_UP_SERIES: u32 = 32;
+pub const ROLL_UP_SERIES: u32 = 8;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -371,7 +371,7 @@ impl Worker {
                 self.shared.stats().failing.clone().unwrap_or_default(),
             ));
         }
-        wanted.iter().map(|(probe, vantage)| self.ledger.series(probe, vantage)).collect()
+        self.ledger.number(wanted)
     }
 
     /// Writes what is left, brings it into the database, and ends.

@@ -28,20 +28,20 @@ mod wal;
 mod worker;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::time::Instant;
 
-use crate::model::{ProbeId, Record, SeriesId};
+use crate::model::{Record, SeriesId};
 
 pub use damage::{Damage, MAX_QUARANTINED, Part};
 pub use error::LedgerError;
 pub use range::LatencyRange;
 pub use reader::Reader;
 pub use restore::{RestoreReport, Restored};
-pub use stats::{BOUNDS_SECONDS, Durations, Stats, Timing};
+pub use stats::{BOUNDS_MICROS, Durations, Stats, Timing};
 pub use tiers::{Compacted, Expired, RolledUp};
 pub use worker::MAX_BACKLOG_BYTES;
 pub use writer::{MAX_QUEUED, MAX_UPKEEP, Submitted, Upkeep, Writer};
@@ -153,30 +153,6 @@ impl Ledger {
         Ok(self.doubt.take().is_some_and(|commit| self.head.commits >= commit))
     }
 
-    /// The number of a probe seen from a vantage; a new one is durable when this returns, and
-    /// no number is ever given twice.
-    ///
-    /// # Errors
-    /// The number cannot be written.
-    pub fn series(&mut self, probe: &ProbeId, vantage: &str) -> Result<SeriesId, LedgerError> {
-        let numbers = self.number(&[(probe.clone(), vantage.to_owned())])?;
-        Ok(numbers[0])
-    }
-
-    /// The numbers of probes seen from one vantage, in their order, as [`Ledger::series`]; all
-    /// new ones become durable together.
-    ///
-    /// # Errors
-    /// The numbers cannot be written; none has been given.
-    pub fn all_series_of(
-        &mut self,
-        probes: &[ProbeId],
-        vantage: &str,
-    ) -> Result<Vec<SeriesId>, LedgerError> {
-        let wanted: Vec<_> = probes.iter().map(|p| (p.clone(), vantage.to_owned())).collect();
-        self.number(&wanted)
-    }
-
     /// Every series that was ever numbered: probe, vantage and number.
     pub fn all_series(&self) -> impl Iterator<Item = (&str, &str, SeriesId)> {
         self.series.iter().map(|((probe, vantage), id)| (probe.as_str(), vantage.as_str(), *id))
@@ -225,27 +201,6 @@ impl Ledger {
     pub fn close(self) -> Result<(), LedgerError> {
         let path = self.path;
         self.db.close().map_err(|(_, source)| LedgerError::sql(&path, "close", source))
-    }
-
-    /// The numbers of probes seen from vantages, as many as were asked for.
-    fn number(&mut self, wanted: &[(ProbeId, String)]) -> Result<Vec<SeriesId>, LedgerError> {
-        let key = |(probe, vantage): &(ProbeId, String)| {
-            (probe.as_str().to_owned(), vantage.clone())
-        };
-        let unknown = wanted.iter().map(key).filter(|key| !self.series.contains_key(key));
-        let unknown: BTreeSet<_> = unknown.collect();
-        if !unknown.is_empty() {
-            let mut head = self.head.clone();
-            let first = head.next_series;
-            self.transact("number a series in", |tx| {
-                unknown.iter().try_for_each(|key| store::put_series(tx, &mut head, key))?;
-                store::settle(tx, &mut head, &store::Shelves::new())
-            })?;
-            self.head = head;
-            let numbers = (first..).map(|id| SeriesId(u32::try_from(id).unwrap_or(u32::MAX)));
-            self.series.extend(unknown.into_iter().zip(numbers));
-        }
-        Ok(wanted.iter().map(|wanted| self.series[&key(wanted)]).collect())
     }
 
     fn append_prepared(&mut self, parts: &[Prepared]) -> Result<Appended, LedgerError> {

@@ -1,11 +1,22 @@
-//! Numbers for many probes at once: one transaction, however many are new.
+//! Numbers of series: one for each probe and vantage, durable, and never given twice.
+//!
+//! However many are new, they become durable in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Ledger, LedgerError, store};
 use crate::model::{ProbeId, SeriesId};
 
 impl Ledger {
+    /// The number of a probe seen from a vantage; a new one is durable when this returns, and
+    /// no number is ever given twice.
+    ///
+    /// # Errors
+    /// The number cannot be written.
+    pub fn series(&mut self, probe: &ProbeId, vantage: &str) -> Result<SeriesId, LedgerError> {
+        Ok(self.number_all(&[(probe.clone(), vantage.to_owned())])?[0])
+    }
+
     /// The numbers of probes seen from a vantage, in their order; new ones are durable when this
     /// returns, all or none of them.
     ///
@@ -16,25 +27,31 @@ impl Ledger {
         probes: &[ProbeId],
         vantage: &str,
     ) -> Result<Vec<SeriesId>, LedgerError> {
-        let key = |probe: &ProbeId| (probe.as_str().to_owned(), vantage.to_owned());
-        let mut fresh: BTreeMap<(String, String), i64> = BTreeMap::new();
-        let mut head = self.head.clone();
-        for probe in probes.iter().map(key).filter(|key| !self.series.contains_key(key)) {
-            let id = head.next_series + fresh.len() as i64;
-            fresh.entry(probe).or_insert(id);
-        }
+        let wanted: Vec<_> = probes.iter().map(|p| (p.clone(), vantage.to_owned())).collect();
+        self.number_all(&wanted)
+    }
+
+    /// As many numbers as were asked for, in the same order.
+    pub(super) fn number_all(
+        &mut self,
+        wanted: &[(ProbeId, String)],
+    ) -> Result<Vec<SeriesId>, LedgerError> {
+        let key =
+            |(probe, vantage): &(ProbeId, String)| (probe.as_str().to_owned(), vantage.clone());
+        let fresh = wanted.iter().map(key).filter(|key| !self.series.contains_key(key));
+        let fresh: BTreeSet<_> = fresh.collect();
         if !fresh.is_empty() {
+            let mut head = self.head.clone();
+            let first = head.next_series;
             self.transact("number series in", |tx| {
-                let mut by_id: Vec<_> = fresh.iter().map(|(key, id)| (*id, key)).collect();
-                by_id.sort_unstable();
-                by_id.iter().try_for_each(|(id, key)| store::put_series(tx, &mut head, *id, key))
+                fresh.iter().try_for_each(|key| store::put_series(tx, &mut head, key))?;
+                store::settle(tx, &mut head, &store::Shelves::new())
             })?;
-            let series = |id| SeriesId(u32::try_from(id).unwrap_or(u32::MAX));
-            self.series.extend(fresh.into_iter().map(|(key, id)| (key, series(id))));
             self.head = head;
+            let numbers = (first..).map(|id| SeriesId(u32::try_from(id).unwrap_or(u32::MAX)));
+            self.series.extend(fresh.into_iter().zip(numbers));
         }
-        let number = |probe: &ProbeId| self.series.get(&key(probe)).copied();
-        Ok(probes.iter().filter_map(number).collect())
+        Ok(wanted.iter().map(|wanted| self.series[&key(wanted)]).collect())
     }
 }
 

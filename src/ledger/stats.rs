@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// Upper bounds of the duration buckets, in seconds; the last bucket has none.
-pub const BOUNDS_SECONDS: [f64; 12] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Upper bounds of the duration buckets, in microseconds; the last bucket has none.
+pub const BOUNDS_MICROS: [u64; 12] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    10_000_000,
+];
 
 /// How long one transaction took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct Timing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     /// How many took as long as the bucket says and longer than the one before it says.
-    pub counts: [u64; BOUNDS_SECONDS.len() + 1],
+    pub counts: [u64; BOUNDS_MICROS.len() + 1],
     /// All of them together.
     pub sum: Duration,
 }
@@ -29,7 +31,7 @@ pub struct Durations {
 impl Durations {
     /// Counts one.
     pub fn record(&mut self, duration: Duration) {
-        let at = BOUNDS_SECONDS.partition_point(|bound| *bound < duration.as_secs_f64());
+        let at = BOUNDS_MICROS.partition_point(|bound| u128::from(*bound) < duration.as_micros());
         self.counts[at] += 1;
         self.sum += duration;
     }

@@ -15,7 +15,8 @@ use proptest::prelude::*;
 use super::batch::Entry;
 use super::*;
 use crate::model::{
-    BadReason, Latencies, Observation, Phases, Run, Slice, Timestamp, UnknownReason, Verdict,
+    BadReason, Latencies, Observation, Phases, ProbeId, Run, Slice, Timestamp, UnknownReason,
+    Verdict,
 };
 
 /// No reserve: most tests need none, and it costs a sync.

@@ -371,7 +371,7 @@ impl Worker {
                 self.shared.stats().failing.clone().unwrap_or_default(),
             ));
         }
-        self.ledger.number(wanted)
+        self.ledger.number_all(wanted)
     }
 
     /// Writes what is left, brings it into the database, and ends.

@@ -107,8 +107,8 @@ impl Trace {
     }
 }
 
-/// What a connection saw of one request and its answer: moments in nanoseconds since the
-/// connection was made, 0 for not yet. The connection may live in another task, hence atomics.
+/// What a connection saw of one request and its answer: moments in nanoseconds since one before
+/// the connection was made, 0 for not yet. It may live in another task, hence atomics.
 #[derive(Debug)]
 pub(super) struct Marks {
     base: Instant,
@@ -160,14 +160,14 @@ impl Marks {
     }
 
     fn nanos(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
     /// How long sending and waiting took of the time from `from` to `to`.
     fn split(&self, from: Instant, to: Instant) -> (Duration, Duration) {
         let mark = |mark: &AtomicU64| match mark.load(Ordering::Relaxed) {
             0 => to,
-            nanos => (self.base + Duration::from_nanos(nanos)).clamp(from, to),
+            nanos => (self.base + Duration::from_nanos(nanos - 1)).clamp(from, to),
         };
         let answered = mark(&self.answered);
         let sent = mark(&self.sent).min(answered);

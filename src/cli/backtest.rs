@@ -78,11 +78,14 @@ pub fn run(
 fn find(slo: &Slo, series: Vec<Series>) -> Finding<'_> {
     let of: Vec<usize> = (0..series.len()).collect();
     let histories = Histories { series: &series, of: &of };
-    let replay = |short| backtest::replay(histories, slo, short);
-    let replays = replay(None)
-        .zip(replay(Some(ShortThreshold::Same)))
-        .zip(replay(Some(ShortThreshold::One)))
-        .map(|((declared, same), one)| [declared, same, one]);
+    let declared = slo.policy.as_ref().map(|policy| policy.short_threshold);
+    let replay = |short| backtest::replay(histories, slo, Some(short));
+    let replays = declared.zip(replay(ShortThreshold::Same).zip(replay(ShortThreshold::One))).map(
+        |(declared, (same, one))| match declared {
+            ShortThreshold::Same => [same.clone(), same, one],
+            ShortThreshold::One => [one.clone(), same, one],
+        },
+    );
     Finding { slo, series, replays }
 }
 

@@ -1,8 +1,8 @@
 //! `kill -9`, again and again: no failure that was known is forgotten, and every slot is
 //! accounted for, once.
 //!
-//! The target writes down every answer it gave. What it had answered a quarter of a second
-//! before the kill must be in the ledger; later answers may be lost to `unknown`, never to
+//! The target writes down every answer it gave. What it had answered half a second before
+//! the kill must be in the ledger; later answers may be lost to `unknown`, never to
 //! nothing.
 
 use std::time::Duration;
@@ -18,10 +18,10 @@ const ROUNDS: u64 = 20;
 
 /// What was answered this long before a kill is durable: a failure is committed within 50 ms of
 /// being known; the rest is for a busy machine.
-const DURABLE_AFTER: Duration = Duration::from_millis(250);
+const DURABLE_AFTER: Duration = Duration::from_millis(500);
 
-const PROBES: u64 = 8;
-const PROBES_A_SECOND: u64 = 5 * PROBES;
+const PROBES: u64 = 20;
+const PROBES_A_SECOND: u64 = 2 * PROBES;
 const SLO: &str = "shop/availability";
 const SOON: Duration = Duration::from_secs(30);
 
@@ -104,8 +104,8 @@ fn specs(url: &str) -> String {
     let mut probes = String::new();
     for probe in 0..PROBES {
         probes.push_str(&format!(
-            "    - {{name: p{probe}, http: {{url: \"{url}/{probe}\"}}, interval: 200ms, \
-             timeout: 200ms}}\n"
+            "    - {{name: p{probe}, http: {{url: \"{url}/{probe}\"}}, interval: 500ms, \
+             timeout: 500ms}}\n"
         ));
     }
     format!(

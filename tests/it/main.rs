@@ -3,6 +3,7 @@
 mod harness;
 mod metrics;
 
+mod backtest;
 mod dashboards;
 mod deploy;
 mod tidy;

@@ -279,3 +279,74 @@ fn stepping_over_quiet_seconds_changes_nothing() {
         assert_eq!(every_second.firing[0], stepped.severities[0].firing);
     }
 }
+
+/// A policy of one pair of the workbook.
+fn single(pair: usize) -> Arc<AlertPolicy> {
+    let mut policy = (*AlertPolicy::workbook()).clone();
+    policy.pairs = vec![policy.pairs[pair]];
+    Arc::new(policy)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]
+
+    /// Detection `L * B * b / e` and reset `S * (1 - B * b / e)` of a step incident after clean
+    /// history, in whole ticks: fires at the first tick strictly past the one, and is reset at
+    /// the first tick not before the other.
+    #[test]
+    fn the_closed_formulas_hold_for_the_engine(
+        objective in 0_usize..4, pair in 0_usize..4, burn in 2_u64..400, extra in 0_u32..4_000,
+    ) {
+        let objective = ["99.9%", "99.95%", "99.99%", "99.999%"][objective];
+        let slo = Slo { policy: Some(single(pair)), ..slo(objective, ShortThreshold::Same) };
+        let policy = slo.policy.clone().expect("set");
+        let (long, short) = (policy.pairs[0].long.as_secs(), policy.pairs[0].short.as_secs());
+        // Bad events of 100,000 a second: `burn` times the budget.
+        let budget = u64::from(slo.objective.budget_ppb()) / 10_000;
+        let bad = (burn * budget).min(100_000);
+        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window);
+        let (numerator, denominator) = (numerator as u64, denominator as u64);
+        // t_L = long * (numerator / denominator) * budget / bad
+        let detect = long * numerator * budget / (denominator * bad) + 1;
+        let length = u32::try_from(detect).expect("hours") + extra + short as u32;
+        let fires = bad * denominator > numerator * budget;
+        let series = [history(&[(0, length, bad)])];
+        let replay = replay(Histories { series: &series, of: &[0] }, &slo, None).expect("both");
+        if !fires {
+            proptest::prop_assert_eq!(write(&replay.pairs[0]), "-");
+        } else if u64::from(length) <= long - short {
+            // S * (1 - B * b / e), up: the tick at which the short window is down again.
+            let still = short * numerator * budget / (denominator * bad);
+            let expect = format!("{detect}-{}", u64::from(length) + short - still);
+            proptest::prop_assert_eq!(write(&replay.pairs[0]), expect);
+        } else {
+            let on = write(&replay.pairs[0]);
+            proptest::prop_assert!(on.starts_with(&format!("{detect}-")), "{}", on);
+        }
+    }
+
+    /// A prober at an interval of `I` fires on failing probe `floor(B * b * L / I) + 1`.
+    #[test]
+    fn a_pair_fires_on_the_failing_probe_that_the_formula_names(
+        objective in 0_usize..4, pair in 0_usize..2, interval in 0_usize..5,
+    ) {
+        let objective = ["99.9%", "99.95%", "99.99%", "99.999%"][objective];
+        let interval = [1, 5, 10, 30, 60][interval];
+        let slo = Slo { policy: Some(single(pair)), ..slo(objective, ShortThreshold::Same) };
+        let policy = slo.policy.clone().expect("set");
+        let long = policy.pairs[0].long.as_secs();
+        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window);
+        let ppb = u128::from(slo.objective.budget_ppb());
+        let scale = denominator * 1_000_000_000 * u128::from(interval as u64);
+        let probes = numerator * ppb * u128::from(long) / scale + 1;
+        let step = Duration::from_secs(interval as u64);
+        let mut series = Series::default();
+        let clean = u32::try_from(CLEAN / interval).expect("fits");
+        series.push(Timestamp::from_secs(-CLEAN), step, clean, Tally::of(Outcome::Good, 1));
+        series.push(Timestamp::from_secs(0), step, 400, Tally::of(Outcome::Bad, 1));
+        let series = [series];
+        let replay = replay(Histories { series: &series, of: &[0] }, &slo, None).expect("both");
+        let expect = (probes as i64 - 1) * interval + 1;
+        proptest::prop_assert_eq!(replay.pairs[0][0].on, Timestamp::from_secs(expect));
+    }
+}

@@ -104,7 +104,7 @@ impl Encoder {
         }
         if let Some(detail) = &o.detail {
             flags |= DETAIL;
-            let text = &detail[..detail.floor_char_boundary(Observation::MAX_DETAIL)];
+            let text = shortened(detail);
             put(&mut c.detail, text.len() as u64);
             c.detail.extend_from_slice(text.as_bytes());
         }
@@ -153,6 +153,14 @@ impl Encoder {
         columns.iter().for_each(|c| raw.extend_from_slice(c));
         Some(Batch { first_due, last_due, n: self.n as i64, body: pack(&raw, Keep::Briefly) })
     }
+}
+
+/// As much of a detail as is kept: whole characters of the first [`Observation::MAX_DETAIL`]
+/// bytes.
+fn shortened(detail: &str) -> &str {
+    let ends = (0..=Observation::MAX_DETAIL.min(detail.len())).rev();
+    let end = ends.into_iter().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+    &detail[..end]
 }
 
 /// When the last slot of a run is due.
@@ -283,6 +291,13 @@ mod tests {
                 prop_assert!(batch.last_due >= last.micros());
             }
         }
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        let long = format!("{}ä", "x".repeat(Observation::MAX_DETAIL - 1));
+        assert_eq!(shortened(&long), "x".repeat(Observation::MAX_DETAIL - 1));
+        assert_eq!(shortened("short: ä"), "short: ä");
     }
 
     #[test]

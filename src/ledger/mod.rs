@@ -93,6 +93,8 @@ pub struct Ledger {
     frontier: Option<Frontier>,
     /// Found while opening, told by the next restore.
     damage: Vec<Damage>,
+    /// What a roll-up under way has yet to merge.
+    plan: Option<tiers::Plan>,
     /// The number of the commit of which an I/O error left open whether it took place.
     doubt: Option<i64>,
 }
@@ -123,6 +125,7 @@ impl Ledger {
             series: BTreeMap::new(),
             frontier: None,
             damage: damage.into_iter().collect(),
+            plan: None,
             doubt: None,
         };
         ledger.load()?;

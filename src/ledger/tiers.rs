@@ -4,10 +4,9 @@
 //! Batches leave by range of their number, slices by range of their beginning.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::head::{Digest, Head};
 use super::prepared::{SliceRow, latencies_crc, slice_crc};
@@ -21,8 +20,10 @@ use crate::model::{Latencies, Run, SeriesId, Timestamp};
 pub const MAX_COMPACTED: i64 = 256;
 /// Most slices that one call deletes, for the same reason.
 pub const MAX_EXPIRED: i64 = 1_000;
-/// How many series one transaction of a roll-up handles, for the same reason.
-pub const ROLL_UP_SERIES: u32 = 8;
+/// How many series one step of a roll-up merges, for the same reason.
+const MERGED_A_STEP: usize = 8;
+/// How many keys one step of a roll-up looks at while it finds out what there is to merge.
+const KEYS_A_STEP: i64 = 20_000;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -58,8 +59,8 @@ pub struct RolledUp {
     pub into: u64,
     /// Slices that were left alone because they or their histograms are damaged.
     pub damaged: u64,
-    /// The next series to handle; none when the day is done.
-    pub next: Option<SeriesId>,
+    /// Whether another step has more to merge.
+    pub more: bool,
 }
 
 impl Ledger {
@@ -112,33 +113,36 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read or written; series that have been merged by then stay merged.
     pub fn roll_up(&mut self, day: Timestamp) -> Result<RolledUp, LedgerError> {
-        let mut done = RolledUp { next: Some(SeriesId(0)), ..RolledUp::default() };
-        while let Some(from) = done.next {
-            let step = self.roll_up_from(day, from)?;
+        let mut done = RolledUp { more: true, ..RolledUp::default() };
+        while done.more {
+            let step = self.roll_up_step(day)?;
             done.merged += step.merged;
             done.into += step.into;
             done.damaged += step.damaged;
-            done.next = step.next;
+            done.more = step.more;
         }
         Ok(done)
     }
 
-    /// One step of [`Ledger::roll_up`]: the first series from `from` on that have something to
-    /// merge, at most [`ROLL_UP_SERIES`] of them, in one transaction.
+    /// One bounded step of [`Ledger::roll_up`]: at first it finds out what there is to merge,
+    /// then it merges a few series in one transaction.
     ///
     /// # Errors
     /// Nothing was merged: the ledger cannot be read or written.
-    pub fn roll_up_from(
-        &mut self,
-        day: Timestamp,
-        from: SeriesId,
-    ) -> Result<RolledUp, LedgerError> {
+    pub fn roll_up_step(&mut self, day: Timestamp) -> Result<RolledUp, LedgerError> {
         let day = day.floor(DAY);
-        let day = day.micros()..day.plus(DAY).micros();
+        let mut plan = self.plan.take().filter(|p| p.day == day).unwrap_or_else(|| Plan::new(day));
+        if plan.scanned.is_some() {
+            plan.scan(&self.db).map_err(|source| self.sql("read", source))?;
+            self.plan = Some(plan);
+            return Ok(RolledUp { more: true, ..RolledUp::default() });
+        }
         let mut head = self.head.clone();
-        let (done, _) =
-            self.transact("roll up", |tx| roll_up(tx, &mut head, day, from.0.into()))?;
+        let next: Vec<_> = (0..MERGED_A_STEP).map_while(|_| plan.pieces.pop_first()).collect();
+        let (mut done, _) = self.transact("roll up", |tx| roll_up(tx, &mut head, &next))?;
         self.head = head;
+        done.more = !plan.pieces.is_empty();
+        self.plan = done.more.then_some(plan);
         Ok(done)
     }
 
@@ -206,6 +210,47 @@ fn drop_slices(db: &Connection, head: &mut Head, before: i64) -> rusqlite::Resul
     Ok(Some(n))
 }
 
+/// What there is to merge within a day.
+#[derive(Debug)]
+pub(super) struct Plan {
+    day: Timestamp,
+    /// Up to which key the slices of the day have been looked at; none when all have.
+    scanned: Option<(i64, i64)>,
+    /// Beginnings and ends of the slices of each series, in time order.
+    pieces: BTreeMap<i64, Vec<(i64, i64)>>,
+}
+
+impl Plan {
+    fn new(day: Timestamp) -> Self {
+        Plan { day, scanned: Some((day.micros(), -1)), pieces: BTreeMap::new() }
+    }
+
+    /// Looks at some more keys. Once all are known, only series are left that have neighbours.
+    fn scan(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let end = self.day.plus(DAY).micros();
+        let sql = "SELECT \"from\", series, \"to\" FROM slice \
+                   WHERE (\"from\", series) > (?1, ?2) AND \"from\" < ?3 \
+                   ORDER BY \"from\", series LIMIT ?4";
+        let mut query = db.prepare_cached(sql)?;
+        let after = self.scanned.unwrap_or_default();
+        let mut rows = query.query([after.0, after.1, end, KEYS_A_STEP])?;
+        self.scanned = None;
+        let mut n = 0;
+        while let Some(row) = rows.next()? {
+            let (from, series, to) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            n += 1;
+            self.scanned = (n == KEYS_A_STEP).then_some((from, series));
+            if to <= end {
+                self.pieces.entry(series).or_default().push((from, to));
+            }
+        }
+        if self.scanned.is_none() {
+            self.pieces.retain(|_, pieces| pieces.windows(2).any(|pair| pair[0].1 == pair[1].0));
+        }
+        Ok(())
+    }
+}
+
 /// A slice that may become part of a longer one.
 struct Piece {
     from: i64,
@@ -218,24 +263,20 @@ struct Piece {
 fn roll_up(
     db: &Connection,
     head: &mut Head,
-    day: Range<i64>,
-    first: i64,
+    series: &[(i64, Vec<(i64, i64)>)],
 ) -> rusqlite::Result<RolledUp> {
     let mut done = RolledUp::default();
     let mut shelves = Shelves::new();
-    let within = shelves_within(db, &day)?;
-    let Some(first) = first_series(db, &within, first)? else { return Ok(done) };
-    let end = first + i64::from(ROLL_UP_SERIES);
-    let pieces = pieces(db, &within, first..end, &mut done)?;
-    for (series, pieces) in pieces {
+    for (series, keys) in series {
+        let pieces = pieces(db, *series, keys, &mut done)?;
         for group in pieces.chunk_by(|a, b| a.to == b.from && a.thresholds == b.thresholds) {
             if group.len() < 2 {
                 continue;
             }
             for piece in group {
-                take_slice(db, &mut shelves, piece.from, series)?;
+                take_slice(db, &mut shelves, piece.from, *series)?;
             }
-            put_slice(db, head, &mut shelves, &merged(series, group))?;
+            put_slice(db, head, &mut shelves, &merged(*series, group))?;
             done.merged += group.len() as u64;
             done.into += 1;
         }
@@ -243,54 +284,27 @@ fn roll_up(
     if done.merged > 0 {
         settle(db, head, &shelves)?;
     }
-    done.next = first_series(db, &within, end)?.and_then(|s| u32::try_from(s).ok()).map(SeriesId);
     Ok(done)
 }
 
-/// Beginnings and ends of the slices within a day, the whole day not among them.
-fn shelves_within(db: &Connection, day: &Range<i64>) -> rusqlite::Result<Vec<(i64, i64)>> {
-    let sql = "SELECT \"from\", \"to\" FROM shelf WHERE \"from\" >= ?1 AND \"from\" < ?2 \
-               AND \"to\" <= ?2 AND NOT (\"from\" = ?1 AND \"to\" = ?2) ORDER BY \"from\", \"to\"";
-    let mut query = db.prepare_cached(sql)?;
-    let rows = query.query_map([day.start, day.end], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
-/// The lowest series from `first` on that has a slice on one of the shelves.
-fn first_series(
-    db: &Connection,
-    shelves: &[(i64, i64)],
-    first: i64,
-) -> rusqlite::Result<Option<i64>> {
-    let mut lowest: Option<i64> = None;
-    let sql = "SELECT min(series) FROM slice WHERE \"from\" = ?1 AND series >= ?2";
-    let mut query = db.prepare_cached(sql)?;
-    for (from, _) in shelves {
-        let found: Option<i64> = query.query_row([*from, first], |row| row.get(0))?;
-        lowest = lowest.into_iter().chain(found).min();
-    }
-    Ok(lowest)
-}
-
-/// The slices of a range of series on the shelves, by series and time.
+/// The slices of a series that begin and end as planned, those that are still there and whole.
 fn pieces(
     db: &Connection,
-    shelves: &[(i64, i64)],
-    series: Range<i64>,
+    series: i64,
+    keys: &[(i64, i64)],
     done: &mut RolledUp,
-) -> rusqlite::Result<BTreeMap<i64, Vec<Piece>>> {
-    let mut pieces: BTreeMap<i64, Vec<Piece>> = BTreeMap::new();
+) -> rusqlite::Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
     let mut scratch = Vec::new();
     let sql = "SELECT series, s.crc, s.body, latencies, l.crc, l.body FROM slice s \
                LEFT JOIN latencies l ON l.id = s.latencies \
-               WHERE \"from\" = ?1 AND \"to\" = ?2 AND series >= ?3 AND series < ?4";
+               WHERE \"from\" = ?1 AND series = ?2 AND \"to\" = ?3";
     let mut query = db.prepare_cached(sql)?;
-    for &(from, to) in shelves {
-        let mut rows = query.query(params![from, to, series.start, series.end])?;
-        while let Some(row) = rows.next()? {
-            let series: i64 = row.get(0)?;
+    for &(from, to) in keys {
+        let mut rows = query.query([from, series, to])?;
+        if let Some(row) = rows.next()? {
             match piece(row, from, series, to, &mut scratch) {
-                Some(piece) => pieces.entry(series).or_default().push(piece),
+                Some(piece) => pieces.push(piece),
                 None => done.damaged += 1,
             }
         }

@@ -109,7 +109,7 @@ pub(super) struct Worker {
     failing: Option<Failing>,
     /// What the ledger was writing when it failed: lane and number of parts.
     trying: Option<(usize, usize)>,
-    upkeep: Option<Step>,
+    upkeep: Option<Upkeep>,
     /// When the reserve was given back.
     released: Option<Instant>,
 }
@@ -119,14 +119,6 @@ struct Failing {
     backoff: Duration,
     /// Whether it is room that is lacking.
     full: bool,
-}
-
-/// Upkeep that is under way.
-#[derive(Clone, Copy)]
-struct Step {
-    upkeep: Upkeep,
-    /// Where a roll-up goes on.
-    series: SeriesId,
 }
 
 impl Worker {
@@ -161,8 +153,7 @@ impl Worker {
             let upkeep = idle && !inbox.upkeep.is_empty();
             let records = inbox.take_due(!requests.is_empty() || stop || upkeep);
             if upkeep {
-                let series = SeriesId(0);
-                self.upkeep = inbox.upkeep.pop_front().map(|upkeep| Step { upkeep, series });
+                self.upkeep = inbox.upkeep.pop_front();
             }
             drop(inbox);
             self.take_in(&records);
@@ -178,7 +169,7 @@ impl Worker {
     fn take_in(&mut self, records: &[Record]) {
         let slice = |record: &&Record| matches!(record, Record::Slice(_));
         let apart = self.failing.is_some();
-        let now = |record: &&Record| !slice(record) && !(apart && is_good(record));
+        let now = |record: &&Record| !(slice(record) || apart && is_good(record));
         self.backlog.push(URGENT, Prepared::new(records.iter().filter(now)));
         if apart {
             let good = records.iter().filter(|record| is_good(record));
@@ -311,23 +302,21 @@ impl Worker {
         if !self.certain() {
             return;
         }
-        let Some(Step { upkeep, series }) = self.upkeep else {
+        let Some(upkeep) = self.upkeep else {
             self.recovered();
             return self.reserve();
         };
-        let next = match upkeep {
+        let more = match upkeep {
             Upkeep::Compact(before) => self.ledger.compact(before).map(|done| {
                 self.shared.stats().held_back = done.held_back;
-                done.more.then_some(series)
+                done.more
             }),
-            Upkeep::RollUp(day) => self.ledger.roll_up_from(day, series).map(|done| done.next),
-            Upkeep::Expire(before) => {
-                self.ledger.expire(before).map(|done| done.more.then_some(series))
-            }
+            Upkeep::RollUp(day) => self.ledger.roll_up_step(day).map(|done| done.more),
+            Upkeep::Expire(before) => self.ledger.expire(before).map(|done| done.more),
         };
-        match next {
-            Ok(next) => {
-                self.upkeep = next.map(|series| Step { upkeep, series });
+        match more {
+            Ok(more) => {
+                self.upkeep = more.then_some(upkeep);
                 self.recovered();
             }
             Err(error) => {

@@ -16,3 +16,4 @@ mod e2e_demo;
 mod e2e_kill;
 mod e2e_scrape;
 mod ledger;
+mod ledger_golden;

@@ -85,8 +85,8 @@ impl Damage {
     }
 
     pub(super) fn between(mut self, from: i64, to: i64) -> Self {
-        self.from = Some(Timestamp::from_micros(from));
-        self.to = Some(Timestamp::from_micros(to));
+        self.from = (from > i64::MIN).then_some(Timestamp::from_micros(from));
+        self.to = (to < i64::MAX).then_some(Timestamp::from_micros(to));
         self
     }
 
@@ -151,8 +151,11 @@ impl fmt::Display for Damage {
         if let Some(series) = self.series {
             write!(f, " of series {}", series.0)?;
         }
-        if let (Some(from), Some(to)) = (self.from, self.to) {
-            write!(f, " from {from} to {to}")?;
+        if let Some(from) = self.from {
+            write!(f, " from {from}")?;
+        }
+        if let Some(to) = self.to {
+            write!(f, " to {to}")?;
         }
         write!(f, ": {}", self.why)
     }

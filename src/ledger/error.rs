@@ -77,8 +77,8 @@ pub enum LedgerError {
     /// SQLite cannot read the database file.
     #[error(
         "{} is damaged beyond what its checksums can set aside ({detail}); stop nines, move the \
-         directory away and keep it, then restore a backup or recover what is readable with \
-         `sqlite3 OLD/ledger.db .recover | sqlite3 NEW/ledger.db`", path.display()
+         directory away and keep it, then restore a backup, or rescue what is readable as \
+         docs/reference/ledger.md shows", path.display()
     )]
     Malformed {
         /// The database.

@@ -8,6 +8,7 @@ mod dashboards;
 mod deploy;
 mod tidy;
 
+mod bench_scale;
 mod e2e_alerting;
 mod e2e_bad_alertmanager;
 mod e2e_bad_inputs;

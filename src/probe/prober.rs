@@ -98,8 +98,9 @@ enum Command {
 }
 
 impl Prober {
-    /// Starts probing. Every slot that is due after `from`, the present moment, is reported to `sink` exactly once, in
-    /// batches, within about 10 ms of being known. A full sink never delays a probe.
+    /// Starts probing. Every slot that is due after `from`, the present moment, is reported to
+    /// `sink` exactly once, in batches, within about 10 ms of being known. A full sink never
+    /// delays a probe.
     ///
     /// # Errors
     /// When the system refuses a thread or what its loop needs.

@@ -9,6 +9,7 @@ mod deploy;
 mod tidy;
 
 mod bench_scale;
+mod bench_smoke;
 mod e2e_alerting;
 mod e2e_bad_alertmanager;
 mod e2e_bad_inputs;

@@ -124,6 +124,9 @@ impl Http {
             let file = tokio::fs::File::open(path).await.map_err(|error| wrong(&error))?;
             let read = file.take(HEADER_FILE_MAX).read_to_string(&mut text).await;
             read.map_err(|error| wrong(&error))?;
+            if text.trim().is_empty() {
+                return Err(wrong(&"is empty"));
+            }
             let mut value = HeaderValue::from_str(text.trim())
                 .map_err(|_| wrong(&"does not hold a header value on one line"))?;
             value.set_sensitive(true);
@@ -354,4 +357,16 @@ async fn read(
         n_left -= data.len();
     }
     Ok(body)
+}
+
+#[cfg(test)]
+impl Http {
+    /// Whether a connection waits that the target has not closed.
+    pub(super) async fn is_warm(&self) -> bool {
+        let Some(link) = self.waiting().await else { return false };
+        if let Some(slot) = &self.warm {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        }
+        true
+    }
 }

@@ -90,15 +90,14 @@ impl Target {
 
     /// Probes now for the slot that was due at `due`. Takes at most the timeout.
     async fn observe(&self, series: SeriesId, due: Timestamp, env: &Env) -> Observation {
-        let mut trace = Trace::start();
+        let mut trace = Trace::start(self.timeout);
         let start = trace.started();
         let lag = env.clock.at(start).since(due);
-        let deadline = start + self.timeout;
-        let result = until(deadline, self.run(&mut trace, env)).await;
+        let result = until(trace.deadline(), self.run(&mut trace, env)).await;
         let result = result.unwrap_or_else(|| Err(self.too_slow(&mut trace)));
         let stalled = env.watch.stood_still(start);
         let certificate_not_after = trace.certificate_not_after;
-        let (latency, phases) = trace.finish(deadline);
+        let (latency, phases) = trace.finish();
         let (verdict, detail) = match result {
             Ok(()) => (Verdict::Good, None),
             Err(failure) if failure.silent && stalled => {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,7 +22,7 @@ use super::meters::Meters;
 use super::outbox::{Outbox, Report};
 use super::tls::Clients;
 use super::watch::{TICK, Watch};
-use super::{Env, Target, reason};
+use super::{Env, Target};
 use crate::clock::Clock;
 use crate::engine::schedule::{Due, Schedule, Ticket};
 use crate::model::check::Check;
@@ -126,7 +127,7 @@ impl Prober {
                         let _inside = runtime.enter();
                         Env { dns: Dns::new(&config.nameservers), clock, watch: Watch::new() }
                     };
-                    let desk = Arc::new(Desk { env, meters, results: Mutex::default() });
+                    let desk = Arc::new(Desk::new(env, meters));
                     let targets = BTreeMap::new();
                     let mut worker = Worker { desk, schedule, targets, config, sink };
                     worker.replace(share, from);
@@ -155,8 +156,8 @@ impl Prober {
 
     /// Starts nothing more, waits for what is in flight and for the sink, each for at most
     /// [`Config::drain`], and ends the threads. The sink must be read meanwhile. Every slot due
-    /// until the returned moment has been reported; those that could not finish are
-    /// `not-running`.
+    /// until the returned moment has been reported, and none that is due after the return; those
+    /// that could not finish are `not-running`.
     pub async fn stop(self) -> Timestamp {
         let mut ends = Vec::new();
         for thread in &self.threads {
@@ -165,15 +166,17 @@ impl Prober {
                 ends.push(receiver);
             }
         }
-        let mut until = self.clock.now();
+        let mut until = None;
         for end in ends {
-            until = until.min(end.await.unwrap_or(until));
+            // A thread that broke down has nothing more to tell.
+            let Ok(end) = end.await else { continue };
+            until = Some(until.map_or(end, |until: Timestamp| until.min(end)));
         }
         for thread in self.threads {
             // The answer was its last act, so this does not wait.
             let _ = thread.handle.join();
         }
-        until
+        until.unwrap_or_else(|| self.clock.now())
     }
 
     /// What the prober sees of itself.
@@ -198,6 +201,8 @@ struct Desk {
     env: Env,
     meters: Arc<Meters>,
     results: Mutex<Results>,
+    /// Whether probes are dropped on purpose from now on.
+    stopped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -207,6 +212,10 @@ struct Results {
 }
 
 impl Desk {
+    fn new(env: Env, meters: Arc<Meters>) -> Self {
+        Desk { env, meters, results: Mutex::default(), stopped: AtomicBool::new(false) }
+    }
+
     fn results(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,15 +239,19 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Ticket { series, due, step, .. } = self.ticket;
         let observation = self.observation.take().unwrap_or_else(|| {
-            self.desk.meters.miss(UnknownReason::NotRunning, 1);
+            let (reason, detail) = match self.desk.stopped.load(Relaxed) {
+                true => (UnknownReason::NotRunning, "given up before it was done"),
+                false => (UnknownReason::LocalFault, "the probe itself broke; see the log"),
+            };
+            self.desk.meters.miss(reason, 1);
             Observation {
                 series,
                 due,
                 lag: Duration::ZERO,
                 latency: None,
                 phases: Phases::default(),
-                verdict: Verdict::Unknown(UnknownReason::NotRunning),
-                detail: Some(reason::detail("given up before it was done")),
+                verdict: Verdict::Unknown(reason),
+                detail: Some(detail.into()),
                 certificate_not_after: None,
             }
         });
@@ -266,6 +279,7 @@ impl Worker {
             self.drain().await;
         });
         // What is still in flight is dropped with its runtime, and reports that.
+        self.desk.stopped.store(true, Relaxed);
         drop(runtime);
         self.settle();
         self.deliver();

@@ -30,6 +30,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Trace {
     start: Instant,
+    /// No time is booked beyond it: a probe that is finished late did not take longer.
+    deadline: Instant,
     since: Instant,
     end: Option<Instant>,
     phase: Phase,
@@ -41,11 +43,12 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// A probe that starts now.
-    pub(super) fn start() -> Self {
+    /// A probe that starts now and has this much time.
+    pub(super) fn start(timeout: Duration) -> Self {
         let now = Instant::now();
         Trace {
             start: now,
+            deadline: now + timeout,
             since: now,
             end: None,
             phase: Phase::Idle,
@@ -60,9 +63,14 @@ impl Trace {
         self.start
     }
 
+    /// When its time is up.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Ends the present phase and begins another.
     pub(super) fn enter(&mut self, phase: Phase) {
-        self.book(Instant::now());
+        self.book(Instant::now().min(self.deadline));
         self.phase = phase;
     }
 
@@ -73,15 +81,15 @@ impl Trace {
 
     /// The last byte has arrived; what follows is thinking, and takes no time.
     pub(super) fn stop(&mut self) {
-        let now = Instant::now();
+        let now = Instant::now().min(self.deadline);
         self.book(now);
         self.end = Some(now);
         self.phase = Phase::Idle;
     }
 
     /// The whole time and its parts, up to the last byte, but never past the deadline.
-    pub(super) fn finish(mut self, deadline: Instant) -> (Duration, Phases) {
-        let end = self.end.unwrap_or_else(Instant::now).min(deadline);
+    pub(super) fn finish(mut self) -> (Duration, Phases) {
+        let end = self.end.unwrap_or_else(|| Instant::now().min(self.deadline));
         self.book(end);
         (end.saturating_duration_since(self.start), self.phases)
     }
@@ -182,7 +190,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn phases_add_up_to_the_latency() {
         let pass = |ms| tokio::time::advance(Duration::from_millis(ms));
-        let mut trace = Trace::start();
+        let mut trace = Trace::start(Duration::from_secs(9));
         trace.enter(Phase::Dns);
         pass(3).await;
         trace.enter(Phase::Connect);
@@ -195,7 +203,7 @@ mod tests {
         marks.answer();
         pass(13).await;
         marks.wrote();
-        let (latency, phases) = trace.finish(Instant::now() + Duration::from_secs(9));
+        let (latency, phases) = trace.finish();
         assert_eq!(marks.read(1) + marks.read(2), 4);
         let ms = phases.durations().map(|d| d.as_millis());
         assert_eq!(ms, [3, 5, 0, 7, 11, 13]);
@@ -204,13 +212,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_never_comes_leaves_the_rest_to_waiting() {
-        let mut trace = Trace::start();
+        let mut trace = Trace::start(Duration::from_secs(9));
         let marks = Marks::new();
         trace.enter(Phase::Exchange(marks.clone()));
         tokio::time::advance(Duration::from_secs(1)).await;
         marks.wrote();
         tokio::time::advance(Duration::from_secs(2)).await;
-        let (latency, phases) = trace.finish(Instant::now() + Duration::from_secs(9));
+        let (latency, phases) = trace.finish();
         assert_eq!((latency, phases.wait), (Duration::from_secs(3), Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_booked_beyond_the_deadline() {
+        let pass = |ms| tokio::time::advance(Duration::from_millis(ms));
+        let mut trace = Trace::start(Duration::from_millis(10));
+        trace.enter(Phase::Connect);
+        pass(25).await;
+        let marks = Marks::new();
+        trace.enter(Phase::Exchange(marks.clone()));
+        marks.wrote();
+        pass(5).await;
+        marks.answer();
+        trace.stop();
+        let (latency, phases) = trace.finish();
+        assert_eq!((latency, phases.connect), (Duration::from_millis(10), latency));
     }
 }

@@ -167,6 +167,12 @@ pub fn of_slo(kind: AlertKind, slo: &Slo, service: &Service) -> Alert {
     }
 }
 
+/// Whose life is kept under this name; none for the watchdog's and for other states.
+pub fn slo_of_state(name: &str) -> Option<SloId> {
+    let (_kind, slo) = name.strip_prefix("alert/")?.split_once('/')?;
+    slo.parse().ok()
+}
+
 /// The same for every evaluation, so that grouped messages read as one.
 fn summary(kind: AlertKind, slo: &Slo) -> String {
     let id = &slo.id;

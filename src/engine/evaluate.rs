@@ -154,9 +154,14 @@ pub fn judge_pair(
     pair: &Pair,
     policy: &AlertPolicy,
 ) -> PairVerdict {
-    let threshold = pair.burn_threshold(slo.window);
     let long = Look::back(moment, pair.long, slo.unknown);
     let short = Look::back(moment, pair.short, slo.unknown);
+    let blind = short.counted.total() == 0;
+    if long.counted.bad == 0 {
+        // What is nearly always so: no burn rate is negative.
+        return PairVerdict { significant: false, fires: false, blind };
+    }
+    let threshold = pair.burn_threshold(slo.window);
     let significant = long.counted.burns_above(slo.objective, threshold)
         && long.decides(slo.objective, threshold);
     let short_threshold = match policy.short_threshold {
@@ -165,7 +170,7 @@ pub fn judge_pair(
     };
     let goes_on = short.counted.bad >= policy.min_bad
         && short.counted.burns_above(slo.objective, short_threshold);
-    PairVerdict { significant, fires: significant && goes_on, blind: short.counted.total() == 0 }
+    PairVerdict { significant, fires: significant && goes_on, blind }
 }
 
 /// Whether each pair fires at this moment, given whether it did at the tick before. A pair whose

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
-    UnknownReason, Verdict,
+    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId, Tally,
+    Timestamp, UnknownReason, Verdict,
 };
 
 use super::alert::{self, Alert, AlertKind, Notice};
@@ -84,6 +84,7 @@ pub struct Engine {
     slos: Vec<SloState>,
     probe_of: BTreeMap<SeriesId, usize>,
     probes_of_slo: Vec<Vec<usize>>,
+    slo_of: BTreeMap<SloId, usize>,
     /// Histories of probes that are no longer declared, until they are in slices.
     orphans: BTreeMap<SeriesId, Roll>,
     watchdog: Alert,
@@ -113,6 +114,7 @@ impl Engine {
             slos: Vec::new(),
             probe_of: BTreeMap::new(),
             probes_of_slo: Vec::new(),
+            slo_of: BTreeMap::new(),
             orphans: BTreeMap::new(),
             started: None,
             kept_totals: None,
@@ -173,6 +175,7 @@ impl Engine {
             None => Vec::new(),
         };
         let team = service.team().to_owned();
+        self.slo_of.insert(slo.id.clone(), self.slos.len());
         self.slos.push(SloState { slo: slo.clone(), team, status: None, alerts, indicators });
     }
 
@@ -188,7 +191,8 @@ impl Engine {
 
     /// The SLO of this id, as it stands.
     pub fn slo(&self, id: &str) -> Option<&SloState> {
-        self.slos.iter().find(|state| state.slo.id.as_str() == id)
+        let id: SloId = id.parse().ok()?;
+        self.slo_of.get(&id).map(|slo| &self.slos[*slo])
     }
 
     /// Every probe as it stands, in id order.

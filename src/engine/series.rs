@@ -148,11 +148,13 @@ impl Series {
                 last.step = start - last.start;
             }
             let fits = (step == last.step || n == 1 && step == 0) && start == last.end();
-            if fits && last.each == each && last.step > 0 {
-                if let Some(total) = last.n.checked_add(n) {
-                    last.n = total;
-                    return;
-                }
+            if fits
+                && last.each == each
+                && last.step > 0
+                && let Some(total) = last.n.checked_add(n)
+            {
+                last.n = total;
+                return;
             }
         }
         let before = self.total();
@@ -190,10 +192,8 @@ impl Series {
     pub fn before(&self, at: Timestamp) -> Tally {
         let at = at.micros();
         // The newest segment answers most questions.
-        if let Some(last) = self.segments.back() {
-            if last.start < at {
-                return last.before + last.each.tally().times(last.due_before(at));
-            }
+        if let Some(last) = self.segments.back().filter(|last| last.start < at) {
+            return last.before + last.each.tally().times(last.due_before(at));
         }
         match self.segments.partition_point(|segment| segment.start < at) {
             0 => self.base,

@@ -7,6 +7,7 @@ use super::text::ParseError;
 
 /// One kind of probe with everything it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most probes are HTTP; a box would only cost more")]
 pub enum Check {
     /// An HTTP or HTTPS request.
     Http(HttpCheck),

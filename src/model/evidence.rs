@@ -6,6 +6,7 @@
 //! as often as one likes: it is the Poisson limit of a test martingale with a Beta(1/2, 1/2)
 //! prior cut at the budget (Ville's inequality), so peeking does not inflate its error.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::objective::{Objective, PPB};
@@ -80,12 +81,23 @@ impl Record {
     }
 }
 
+/// Up to this many outages the number of units is worked out once a process: every SLO asks for
+/// it at every tick, and it takes longer than all the rest of an evaluation.
+const N_REMEMBERED: usize = 16_384;
+
+static UNITS: [OnceLock<f64>; N_REMEMBERED] = [const { OnceLock::new() }; N_REMEMBERED];
+
 /// `g(outages)`: how many mean outages' worth of budget must have been observed, with this many
 /// outages, before the objective is supported at 95 % however often one looks.
 ///
 /// Solves `E(S, x) = 20` for x with `E(S, x) = 1/2 * sum over k >= 0 of
 /// x^k / (a (a+1) ... (a+k))`, a = S + 1/2: all terms positive, so E rises with x.
 pub fn evidence_units(outages: u64) -> f64 {
+    let remembered = usize::try_from(outages).ok().and_then(|n| UNITS.get(n));
+    remembered.map_or_else(|| solve(outages), |units| *units.get_or_init(|| solve(outages)))
+}
+
+fn solve(outages: u64) -> f64 {
     let (mut low, mut high) = (0.0, 4.0);
     while martingale(outages, high) < LEVEL {
         (low, high) = (high, high * 2.0);

@@ -50,7 +50,7 @@ async fn take(State(firing): State<Firing>, Json(alerts): Json<Vec<Alert>>) -> S
         let key = format!("{} {}", label("alertname"), label("slo"));
         let mut firing = firing.lock().unwrap_or_else(PoisonError::into_inner);
         // Alerts are sent again and again; only a change is news.
-        if firing.insert(key.clone(), fires) == Some(fires) || (!fires && firing.len() == 0) {
+        if firing.insert(key.clone(), fires).unwrap_or(false) == fires {
             continue;
         }
         let word = match (fires, label("severity")) {

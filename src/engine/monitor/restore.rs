@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Effect, Engine, SLICE, push, within};
+use crate::engine::alert;
 use crate::engine::roll::Roll;
 use crate::model::{Probe, Record, Run, SeriesId, Tally, Timestamp, UnknownReason, Verdict};
 
@@ -74,12 +75,12 @@ impl Engine {
             self.kept_totals = serde_json::from_str(json).ok();
             return;
         }
-        let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
-        for alert in all.chain([&mut self.watchdog]) {
-            if alert.state_name() == name {
-                if let Ok(life) = serde_json::from_str(json) {
-                    alert.life = life;
-                }
+        let slo = alert::slo_of_state(name).and_then(|id| self.slo_of.get(&id));
+        let alerts = slo.map(|slo| &mut self.slos[*slo].alerts);
+        let all = alerts.into_iter().flatten().chain([&mut self.watchdog]);
+        for alert in all.filter(|alert| alert.state_name() == name) {
+            if let Ok(life) = serde_json::from_str(json) {
+                alert.life = life;
             }
         }
     }

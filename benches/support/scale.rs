@@ -137,8 +137,10 @@ pub fn fill(path: &Path, size: Size) {
     let days = (0..i64::from(size.days)).map(|day| (FIRST_DAY + day * DAY, DAY));
     let today = size.now() - DAY;
     let hours = (0..23).map(|hour| (today + hour * HOUR, HOUR));
+    let mut some = |length| (0..64).map(|_| latencies(&mut random, length / 5)).collect();
+    let (of_days, of_hours): (Vec<Latencies>, Vec<Latencies>) = (some(DAY), some(HOUR));
     for (from, length) in days.chain(hours) {
-        let some: Vec<Latencies> = (0..64).map(|_| latencies(&mut random, length / 5)).collect();
+        let some = if length == DAY { &of_days } else { &of_hours };
         for first in (0..size.n_slos).step_by(1_000) {
             let slices = (first..size.n_slos.min(first + 1_000)).map(|n| {
                 let latencies = some[n as usize % some.len()].clone();

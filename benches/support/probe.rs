@@ -416,7 +416,7 @@ fn blackbox(to: SocketAddr, plan: &Plan, directory: &Path) -> Cost {
 
 /// One HTTP answer, by its length or in chunks.
 fn read_answer(from: &mut impl BufRead) -> String {
-    let mut line = |from: &mut dyn BufRead| {
+    let line = |from: &mut dyn BufRead| {
         let mut line = String::new();
         from.read_line(&mut line).expect("an answer");
         line.trim_end().to_ascii_lowercase()

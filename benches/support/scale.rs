@@ -181,10 +181,10 @@ fn runs(n: u32, from: i64, length: i64, random: &mut Random) -> Vec<Run> {
     let n_slots = (length / 5).unsigned_abs();
     let mut breaks: Vec<(u64, u64, Verdict, u8)> = Vec::new();
     for slot in (0..n_slots).step_by(360) {
-        if random.next() % 166 == 0 {
+        if random.next().is_multiple_of(166) {
             breaks.push((slot, 6, Verdict::Bad(BadReason::Timeout), 0));
         }
-        if is_about_latency(n) && random.next() % 6 == 0 {
+        if is_about_latency(n) && random.next().is_multiple_of(6) {
             breaks.push((slot + 20 + random.next() % 300, 1, Verdict::Good, 1));
         }
     }

@@ -182,14 +182,14 @@ async fn a_warm_probe_keeps_its_connection_and_replaces_a_dead_one() {
         n_fresh += usize::from(!observation.phases.connect.is_zero());
         if n % 2 == 0 {
             // The end of the connection must have arrived: the driver's task sees it.
-            wait_until(async || !target.is_warm().await).await;
+            eventually(async || !target.is_warm().await).await;
         }
     }
     assert_eq!((server.n_connections(), n_fresh), (3, 3));
 }
 
 /// Waits for something that another task or process does.
-async fn wait_until(mut done: impl AsyncFnMut() -> bool) {
+async fn eventually(mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..2_000 {
         if done().await {
             return;

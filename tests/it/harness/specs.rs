@@ -34,7 +34,7 @@ spec:
       interval: 500ms
       timeout: 500ms
   slos:
-    - {{name: availability, objective: 99%, window: 1h, alerting: {{policy: {policy}}}}}
+    - {{name: availability, objective: 99%, window: 3d, alerting: {{policy: {policy}}}}}
 "
     )
 }

@@ -26,6 +26,8 @@ const VANTAGE: &str = "local";
 const STEP: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
+/// How much the engine closes at a time.
+const SLICE: i64 = 600;
 const FIRST_DAY: i64 = 20_000 * DAY;
 /// Every tenth SLO is about latency, in microseconds.
 const THRESHOLD: u32 = 300_000;
@@ -125,9 +127,9 @@ fn due(n: u32, from: i64, k: i64) -> Timestamp {
     Timestamp::from_secs(from + k * 5).plus(Duration::from_micros(phase))
 }
 
-/// The month as a ledger keeps it: day slices, hour slices of the last day, and observations of
-/// the last hour. About one slot in 10,000 is bad, in outages of 30 s, and where latency counts
-/// one in 2,000 is slow.
+/// The month as a ledger keeps it: day slices, short slices of the last day, and observations of
+/// the last ten minutes. About one slot in 10,000 is bad, in outages of 30 s, and where latency
+/// counts one in 2,000 is slow.
 pub fn fill(path: &Path, size: Size) {
     let catalog = size.catalog();
     let mut ledger = open(path);
@@ -136,11 +138,11 @@ pub fn fill(path: &Path, size: Size) {
     let mut random = Random(7);
     let days = (0..i64::from(size.days)).map(|day| (FIRST_DAY + day * DAY, DAY));
     let today = size.now() - DAY;
-    let hours = (0..23).map(|hour| (today + hour * HOUR, HOUR));
+    let short = (0..DAY / SLICE - 1).map(|slice| (today + slice * SLICE, SLICE));
     let mut some = |length| (0..64).map(|_| latencies(&mut random, length / 5)).collect();
-    let (of_days, of_hours): (Vec<Latencies>, Vec<Latencies>) = (some(DAY), some(HOUR));
-    for (from, length) in days.chain(hours) {
-        let some = if length == DAY { &of_days } else { &of_hours };
+    let (of_days, of_short): (Vec<Latencies>, Vec<Latencies>) = (some(DAY), some(SLICE));
+    for (from, length) in days.chain(short) {
+        let some = if length == DAY { &of_days } else { &of_short };
         for first in (0..size.n_slos).step_by(1_000) {
             let slices = (first..size.n_slos.min(first + 1_000)).map(|n| {
                 let latencies = some[n as usize % some.len()].clone();
@@ -154,7 +156,7 @@ pub fn fill(path: &Path, size: Size) {
             ledger.append(&slices.collect::<Vec<_>>()).expect("kept");
         }
     }
-    let seconds: Vec<i64> = (size.now() - HOUR..size.now()).collect();
+    let seconds: Vec<i64> = (size.now() - SLICE..size.now()).collect();
     // A small platform is not to wait for thousands of commits.
     for seconds in seconds.chunks((10_000 / size.n_slos as usize).clamp(1, 600)) {
         let observations =
@@ -185,7 +187,8 @@ fn runs(n: u32, from: i64, length: i64, random: &mut Random) -> Vec<Run> {
             breaks.push((slot, 6, Verdict::Bad(BadReason::Timeout), 0));
         }
         if is_about_latency(n) && random.next().is_multiple_of(6) {
-            breaks.push((slot + 20 + random.next() % 300, 1, Verdict::Good, 1));
+            let after = random.next() % 300.min(n_slots - 30);
+            breaks.push((slot + 20 + after, 1, Verdict::Good, 1));
         }
     }
     let mut runs = Vec::new();

@@ -123,7 +123,7 @@ impl Core {
         }
     }
 
-    /// Every full hour: batches that slices replace, the day that is complete, what is too old.
+    /// After each slice: batches that slices replace, the day that is complete, what is too old.
     fn maintain(&self, before: Timestamp) {
         let yesterday = before.floor(DAY).minus(DAY);
         let upkeep = [
@@ -133,7 +133,10 @@ impl Core {
         ];
         for upkeep in upkeep {
             if !self.writer.maintain(upkeep) {
-                tracing::warn!(?upkeep, "the ledger is too busy for upkeep; it waits an hour");
+                tracing::warn!(
+                    ?upkeep,
+                    "the ledger is too busy for upkeep; it waits for the next slice"
+                );
             }
         }
     }

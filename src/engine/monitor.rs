@@ -24,8 +24,9 @@ use super::series::Series;
 use super::state::{ProbeState, SloState};
 use super::status::SloStatus;
 
-/// Slices are closed at whole hours.
-const SLICE: Duration = Duration::from_secs(3_600);
+/// Slices are closed every ten minutes. A start reads the slices of the day and the observations
+/// since the last one; at a probe every 5 s the two together are fewest near ten minutes.
+const SLICE: Duration = Duration::from_secs(600);
 /// Ticks that are made up for one by one after a stall; earlier ones are skipped.
 const MAX_CATCH_UP: Duration = Duration::from_secs(600);
 /// Memory reaches back this much further than the longest window, for questions about the past.
@@ -300,7 +301,7 @@ impl Engine {
     }
 
     /// Evaluates every SLO at every whole second up to `now` for which everything due before is
-    /// known, moves alerts on, and closes slices at the full hour.
+    /// known, moves alerts on, and closes slices that are complete.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         for slo in 0..self.slos.len() {
@@ -394,22 +395,22 @@ impl Engine {
         alert::transit(alerts, AlertKind::NoData, blind, now.floor_second(), effects);
     }
 
-    /// Closes the slices of every hour that is completely known.
+    /// Closes slices up to the last full ten minutes that are completely known.
     fn close_slices(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let known = self.rolls.iter().filter_map(Roll::next_due).min().unwrap_or(now);
-        let hour = known.min(now).floor(SLICE);
-        if self.last_slice.is_none_or(|last| hour <= last) {
+        let edge = known.min(now).floor(SLICE);
+        if self.last_slice.is_none_or(|last| edge <= last) {
             return;
         }
-        self.last_slice = Some(hour);
+        self.last_slice = Some(edge);
         let orphans = self.orphans.values_mut();
-        let slices = self.rolls.iter_mut().chain(orphans).filter_map(|roll| roll.close(hour));
+        let slices = self.rolls.iter_mut().chain(orphans).filter_map(|roll| roll.close(edge));
         effects.extend(slices.map(|slice| Effect::Append(Record::Slice(slice))));
         self.orphans.clear();
-        effects.push(Effect::Append(self.totals_record(hour)));
-        effects.push(Effect::Compact(hour));
+        effects.push(Effect::Append(self.totals_record(edge)));
+        effects.push(Effect::Compact(edge));
         for (series, memory) in self.series.iter_mut().zip(&self.memory) {
-            series.forget_before(hour.minus(*memory));
+            series.forget_before(edge.minus(*memory));
         }
     }
 

@@ -14,6 +14,10 @@ use crate::model::{
 /// timeout is at most its interval; more than this many ahead means that one was lost.
 const MAX_EARLY: usize = 16;
 
+/// The class of a good answer whose latency is not known, as after a stall of our own: it says
+/// nothing about any threshold.
+pub const UNMEASURED: u8 = u8::MAX;
+
 /// The open end of one series.
 #[derive(Clone, Debug)]
 pub struct Roll {
@@ -231,6 +235,7 @@ impl Roll {
         let Slots { verdict, latency, step, n } = slots;
         let class = match (verdict, latency) {
             (Verdict::Good, Some(latency)) => self.class(latency),
+            (Verdict::Good, None) if !self.thresholds.is_empty() => UNMEASURED,
             _ => 0,
         };
         if let Some(latency) = latency {
@@ -255,7 +260,8 @@ impl Roll {
     /// How many thresholds this latency exceeds, exactly.
     fn class(&self, latency: Duration) -> u8 {
         let exceeded = |t: &&u32| latency > Duration::from_micros((**t).into());
-        u8::try_from(self.thresholds.iter().filter(exceeded).count()).unwrap_or(u8::MAX)
+        let exceeded = self.thresholds.iter().filter(exceeded).count();
+        u8::try_from(exceeded).unwrap_or(u8::MAX).min(UNMEASURED - 1)
     }
 
     /// Closes everything due before `end` into a slice; none if there is nothing.

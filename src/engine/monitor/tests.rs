@@ -402,7 +402,7 @@ fn missing_data_is_told_after_a_while_and_not_as_an_outage() {
 }
 
 #[test]
-fn full_hours_are_closed_into_slices_that_rebuild_the_same_state() {
+fn complete_slices_are_closed_and_rebuild_the_same_state() {
     let catalog = catalog([1, 5], UnknownPolicy::Exclude, ShortThreshold::Same);
     let mut engine = engine(&catalog);
     let (mut records, mut effects) = (Vec::new(), engine.start(|_| at(0), at(0)));
@@ -422,9 +422,9 @@ fn full_hours_are_closed_into_slices_that_rebuild_the_same_state() {
         .iter()
         .filter_map(|r| if let Record::Slice(s) = r { Some(s) } else { None })
         .collect();
-    assert_eq!(slices.len(), 2 * 2, "two full hours of two series");
+    assert_eq!(slices.len(), 14 * 2, "140 full minutes of two series");
     assert!(slices.iter().all(|slice| !slice.latencies.is_empty()));
-    // Totals go on even if only the last hour is brought back.
+    // Totals go on even if the first slices are not brought back.
     let edge = slices.iter().map(|slice| slice.end).min().expect("not empty");
     let recent = |record: &&Record| match record {
         Record::Slice(slice) => slice.start >= edge,
@@ -443,4 +443,22 @@ fn full_hours_are_closed_into_slices_that_rebuild_the_same_state() {
             assert_eq!(before.burns, after.burns);
         }
     }
+}
+
+#[test]
+fn a_good_answer_of_unknown_latency_says_nothing_about_a_threshold() {
+    let catalog = catalog([1, 1], UnknownPolicy::Exclude, ShortThreshold::Same);
+    let mut engine = engine(&catalog);
+    engine.start(|_| at(0), at(0));
+    for series in [1, 2] {
+        let unmeasured = Observation { latency: None, ..observation(series, 0, Verdict::Good, 0) };
+        engine.observe(unmeasured, &mut Vec::new());
+    }
+    engine.tick(at(1));
+    let totals: Vec<Tally> = engine
+        .slos()
+        .iter()
+        .map(|state| state.status.as_ref().expect("evaluated").totals)
+        .collect();
+    assert_eq!(totals, [Tally::of(Outcome::Good, 2), Tally::of(Outcome::Unknown, 1)]);
 }

@@ -1,5 +1,6 @@
 //! What a probe says, what it expects, how long it says that took, and what it leaves behind.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::*;
@@ -132,21 +133,23 @@ async fn phases_are_as_long_as_the_server_says_they_were() {
     assert!(*best <= Duration::from_micros(300), "{errors:?}");
 }
 
-/// Connections in TIME_WAIT that have this port on either side.
-fn n_time_wait(port: u16) -> usize {
+/// The clients of this server whose connections are in TIME_WAIT.
+fn time_waits(server: SocketAddr) -> BTreeSet<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
-    let port = format!(":{port:04X}");
-    let waits = |line: &&str| {
+    let port = format!(":{:04X}", server.port());
+    let client = |line: &str| {
         let mut words = line.split_whitespace().skip(1);
-        let ends = [words.next(), words.next()];
-        words.next() == Some("06") && ends.iter().flatten().any(|end| end.ends_with(&port))
+        let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
+        (state == "06" && remote.ends_with(&port)).then(|| local.to_owned())
     };
-    table.lines().filter(waits).count()
+    table.lines().filter_map(client).collect()
 }
 
 #[tokio::test]
 async fn cold_probes_leave_no_time_wait_behind() {
     let (server, _hear) = listener();
+    // The port may have belonged to somebody else a moment ago.
+    let before = time_waits(server.at);
     for _ in 0..50 {
         let observation = observe(&Check::Http(http(server.at)), LONG).await;
         assert_eq!(observation.verdict, Verdict::Good);
@@ -155,13 +158,13 @@ async fn cold_probes_leave_no_time_wait_behind() {
         observe(&tcp(server.at, Some("GET / HTTP/1.1\r\n\r\n"), Some("200 OK")), LONG).await;
     }
     assert_eq!(server.n_connections(), 60);
-    assert_eq!(n_time_wait(server.at.port()), 0);
+    assert_eq!(time_waits(server.at).difference(&before).count(), 0);
     // The measure itself: a connection that is closed politely does wait.
     let mut polite = TcpStream::connect(server.at).expect("it listens");
     polite.shutdown(std::net::Shutdown::Write).expect("connected");
     assert_eq!(polite.read(&mut [0; 8]).expect("the server closes too"), 0);
     drop(polite);
-    assert_eq!(n_time_wait(server.at.port()), 1);
+    assert_eq!(time_waits(server.at).difference(&before).count(), 1);
 }
 
 #[tokio::test]

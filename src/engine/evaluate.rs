@@ -55,13 +55,15 @@ impl<'a> Histories<'a> {
 }
 
 /// The histories at one tick, with what every look-back from it has in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Moment<'a> {
     histories: Histories<'a>,
     at: Timestamp,
     before: Tally,
     first: Option<Timestamp>,
     end: Option<Timestamp>,
+    /// Windows that are asked for more than once.
+    known: Vec<(Duration, Tally)>,
 }
 
 impl<'a> Moment<'a> {
@@ -72,13 +74,42 @@ impl<'a> Moment<'a> {
             at,
             before: histories.before(at),
             first: histories.iter().filter_map(Series::first).min(),
-            end: histories.iter().filter_map(Series::end).max(),
+            end: histories.iter().filter_map(|series| series.end_before(at)).max(),
+            known: Vec::new(),
         }
+    }
+
+    /// The same, with every window of an SLO counted once and for all.
+    pub fn of_slo(histories: Histories<'a>, slo: &Slo, at: Timestamp) -> Self {
+        let mut moment = Moment::new(histories, at);
+        let pairs = slo.policy.iter().flat_map(|policy| &policy.pairs);
+        let lengths = pairs.flat_map(|pair| [pair.long, pair.short]).chain([slo.window]);
+        let mut known: Vec<(Duration, Tally)> = Vec::with_capacity(9);
+        for length in lengths {
+            if known.iter().all(|(other, _)| *other != length) {
+                known.push((length, moment.window(length)));
+            }
+        }
+        moment.known = known;
+        moment
     }
 
     /// Everything due in `[at - length, at)`.
     pub fn window(&self, length: Duration) -> Tally {
-        self.before - self.histories.before(self.at.minus(length))
+        match self.known.iter().find(|(other, _)| *other == length) {
+            Some((_, tally)) => *tally,
+            None => self.before - self.histories.before(self.at.minus(length)),
+        }
+    }
+
+    /// The histories themselves.
+    pub fn histories(&self) -> Histories<'a> {
+        self.histories
+    }
+
+    /// The tick.
+    pub fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// How much of `[at - length, at)` lies after the first event, up to where events speak.
@@ -184,6 +215,26 @@ pub fn firing_pairs(moment: &Moment<'_>, slo: &Slo, before: &[bool]) -> Vec<bool
     policy.pairs.iter().enumerate().map(judge).collect()
 }
 
+/// Whether no pair can fire at any tick from `from` to `until`: not even if a pair's long window
+/// held the bad events of all its positions and only the events that all of them share.
+pub fn stays_quiet(histories: Histories<'_>, slo: &Slo, from: Timestamp, until: Timestamp) -> bool {
+    let (before_from, before_until) = (histories.before(from), histories.before(until));
+    slo.policy.iter().flat_map(|policy| &policy.pairs).all(|pair| {
+        let widest = before_until - histories.before(from.minus(pair.long));
+        let bad = Counted::of(widest, slo.unknown).bad;
+        if bad == 0 {
+            return true;
+        }
+        let shared_since = until.minus(pair.long);
+        if shared_since >= from {
+            return false;
+        }
+        let shared = Counted::of(before_from - histories.before(shared_since), slo.unknown);
+        let worst = Counted { good: shared.total().saturating_sub(bad), bad };
+        !worst.burns_above(slo.objective, pair.burn_threshold(slo.window))
+    })
+}
+
 /// Evaluates everything about one SLO at one tick. `pairs` says which pairs fire.
 pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
     let whole = Look::back(moment, slo.window, slo.unknown);
@@ -207,7 +258,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         budget,
         coverage: whole.coverage(),
         burns: windows.into_iter().map(burn).collect(),
-        exhaustion: forecast::exhaustion(moment.histories, slo, &budget, moment.at),
+        exhaustion: forecast::exhaustion(moment, slo, &budget),
         accounting,
         evidence,
         supported_ppb: record.supported_ppb(DECLARED_OUTAGE),

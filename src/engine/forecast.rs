@@ -10,19 +10,14 @@ use crate::model::catalog::UnknownPolicy;
 use crate::model::objective::PPB;
 use crate::model::{Slo, Tally, Timestamp};
 
-use super::evaluate::Histories;
+use super::evaluate::{Histories, Moment};
 use super::series::BadRun;
 use super::status::Exhaustion;
 
 /// The least time to exhaustion over the look-backs that are burning and still going on: each
 /// long window of the alert policy whose short window burns above 1, with the rate of the
 /// latter, the present one.
-pub fn exhaustion(
-    histories: Histories<'_>,
-    slo: &Slo,
-    budget: &Budget,
-    at: Timestamp,
-) -> Exhaustion {
+pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion {
     if budget.counted.total() == 0 {
         return Exhaustion::Unknown;
     }
@@ -31,7 +26,7 @@ pub fn exhaustion(
     }
     let Some(policy) = &slo.policy else { return Exhaustion::Never };
     let burning = |window| {
-        let counted = Counted::of(histories.window(window, at), slo.unknown);
+        let counted = Counted::of(moment.window(window), slo.unknown);
         counted.burns_above(slo.objective, (1, 1)).then_some(counted)
     };
     let pairs = policy.pairs.iter();
@@ -40,7 +35,7 @@ pub fn exhaustion(
     if rates.is_empty() {
         return Exhaustion::Never;
     }
-    let past = Past::read(histories, slo, budget, at);
+    let past = Past::read(moment.histories(), slo, budget, moment.at());
     let soonest = rates.iter().filter_map(|rate| past.project(*rate)).min();
     soonest.map_or(Exhaustion::Never, Exhaustion::In)
 }
@@ -181,7 +176,7 @@ mod tests {
         let histories = Histories { series: &series, of: &[0] };
         let counted = Counted::of(histories.window(slo.window, at), slo.unknown);
         let budget = Budget { counted, objective: slo.objective, window: slo.window };
-        exhaustion(histories, &slo, &budget, at)
+        exhaustion(&Moment::new(histories, at), &slo, &budget)
     }
 
     fn days(exhaustion: Exhaustion) -> f64 {
@@ -219,7 +214,8 @@ mod tests {
         let budget =
             Budget { counted: Counted::default(), objective: slo.objective, window: slo.window };
         let histories = Histories { series: &[], of: &[] };
-        let read = exhaustion(histories, &slo, &budget, Timestamp::from_secs(0));
+        let moment = Moment::new(histories, Timestamp::from_secs(0));
+        let read = exhaustion(&moment, &slo, &budget);
         assert_eq!(read, Exhaustion::Unknown);
     }
 }

@@ -342,6 +342,12 @@ impl Engine {
             Some(status) => status.pairs.clone(),
             None => restored_pairs(state),
         };
+        let histories = Histories { series: &self.series, of: &self.slos[slo].indicators };
+        let fires = pairs.iter().any(|fires| *fires);
+        if at < until && !fires && evaluate::stays_quiet(histories, &self.slos[slo].slo, at, until)
+        {
+            at = until;
+        }
         while at < until {
             let state = &mut self.slos[slo];
             let histories = Histories { series: &self.series, of: &state.indicators };
@@ -364,7 +370,7 @@ impl Engine {
     ) {
         let state = &self.slos[slo];
         let histories = Histories { series: &self.series, of: &state.indicators };
-        let moment = Moment::new(histories, at);
+        let moment = Moment::of_slo(histories, &state.slo, at);
         let pairs = evaluate::firing_pairs(&moment, &state.slo, &before);
         let fires = alert::burn_conditions(&state.slo, &pairs);
         let exhausted = evaluate::is_exhausted(&moment, &state.slo);

@@ -219,7 +219,16 @@ impl Series {
         self.segments.back().map(|last| Timestamp::from_micros(last.last()))
     }
 
-    /// Up to where the events speak: when the event after the last one would be due.
+    /// Up to where the events due before `at` speak: when the one after the last of them would
+    /// be due; none if there are none.
+    pub fn end_before(&self, at: Timestamp) -> Option<Timestamp> {
+        let at = at.micros();
+        let n = self.segments.partition_point(|segment| segment.start < at);
+        let segment = &self.segments[n.checked_sub(1)?];
+        Some(Timestamp::from_micros(segment.start + segment.step * segment.due_before(at) as i64))
+    }
+
+    /// Up to where the events speak: when the one after the last would be due.
     pub fn end(&self) -> Option<Timestamp> {
         self.segments.back().map(|last| Timestamp::from_micros(last.end()))
     }

@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(60);
 fn every_panel_shows_finite_numbers_during_an_outage() {
     let target = Target::start();
     // The built-in policy, because the boards name its windows.
-    let daemon = Daemon::start(&specs::under_policy(&target.url(), "workbook"), &[]);
+    let daemon = Daemon::start(&specs::under_policy(&target.url(), "workbook", "3d"), &[]);
     let prometheus = Prometheus::scraping(&[("nines", daemon.address().to_string())]);
     until("healthy history", SOON, || daemon.status(specs::SLO).filter(|s| s.totals.good >= 20));
     target.behave(Behaviour::Status(503));

@@ -295,6 +295,47 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Seconds that are made up for in one go are judged like those that were not.
+    #[test]
+    fn ticks_made_up_for_change_no_alert(
+        a in slots(), b in slots(), intervals in [1_u64..4, 1_u64..8], every in 2_i64..30,
+        (unknown, short) in policies(),
+    ) {
+        let catalog = catalog(intervals, unknown, short);
+        let (mut steady, mut lazy) = (engine(&catalog), engine(&catalog));
+        steady.start(|_| at(0), at(0));
+        lazy.start(|_| at(0), at(0));
+        let slots = [&a, &b];
+        let end = (0..2).map(|n| slots[n].len() as i64 * intervals[n] as i64).min().unwrap_or(0);
+        for now in 1..end {
+            for n in 0..2 {
+                let step = intervals[n] as i64;
+                if (now - 1) % step == 0 {
+                    let (verdict, latency) = slots[n][((now - 1) / step) as usize];
+                    let one = observation(n as u32 + 1, now - 1, verdict, latency);
+                    steady.observe(one.clone(), &mut Vec::new());
+                    lazy.observe(one, &mut Vec::new());
+                }
+            }
+            steady.tick(at(now));
+            // The first evaluation looks at its own second only, so both begin together.
+            if now % every == 0 || now < 9 {
+                lazy.tick(at(now));
+                for (one, other) in steady.slos().iter().zip(lazy.slos()) {
+                    prop_assert_eq!(&one.status, &other.status);
+                    for (one, other) in one.alerts.iter().zip(&other.alerts).take(2) {
+                        prop_assert_eq!(one.life.fired_at, other.life.fired_at);
+                        prop_assert_eq!(one.life.resolved_at, other.life.resolved_at);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_cold_start_pages_only_once_the_bad_events_alone_settle_it() {
     // 20 % of 300 s at 10 % is 6 s of budget in the 60 s window at one slot a second: a full

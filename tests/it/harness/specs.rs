@@ -9,11 +9,11 @@ pub const SLO: &str = "shop/availability";
 /// 99 % over 1 h with 10 % of the budget in 20 s fires above 18 % bad in 20 s: the eighth of
 /// forty probes. A single probe that is lost to a busy machine does not page.
 pub fn one_service(url: &str) -> String {
-    under_policy(url, "quick")
+    under_policy(url, "quick", "1h")
 }
 
-/// The same service under another alert policy, such as the built-in one.
-pub fn under_policy(url: &str, policy: &str) -> String {
+/// The same service under another alert policy, such as the built-in one, and a window for it.
+pub fn under_policy(url: &str, policy: &str, window: &str) -> String {
     format!(
         "\
 apiVersion: nines/v1
@@ -34,7 +34,7 @@ spec:
       interval: 500ms
       timeout: 500ms
   slos:
-    - {{name: availability, objective: 99%, window: 3d, alerting: {{policy: {policy}}}}}
+    - {{name: availability, objective: 99%, window: {window}, alerting: {{policy: {policy}}}}}
 "
     )
 }

@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// Lets go of everything that ended before a moment: slices, batches, and notes of damage.
-    /// Bounded work per call: at most [`MAX_COMPACTED`] batches and [`MAX_EXPIRED`] slices.
+    /// Bounded work per call: at most `MAX_COMPACTED` batches and `MAX_EXPIRED` slices.
     ///
     /// # Errors
     /// The ledger cannot be read or written; what has been deleted by then stays deleted.

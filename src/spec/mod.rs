@@ -1,7 +1,7 @@
 //! Spec files and the operator's config: text in, a checked [`Catalog`] or every problem out.
 //!
-//! Text becomes a tree that knows its places ([`tree`]), the tree becomes a mirror of what was
-//! written ([`raw`]), the mirror becomes the model ([`resolve`]). Does no I/O: it is handed the
+//! Text becomes a tree that knows its places (`tree`), the tree becomes a mirror of what was
+//! written (`raw`), the mirror becomes the model (`resolve`). Does no I/O: it is handed the
 //! files. Keeps true: either everything is fine and there is a whole catalog, or there is none
 //! and every problem of every file is told in one go; secrets never stand in specs.
 

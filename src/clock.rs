@@ -2,7 +2,8 @@
 //!
 //! A running daemon lives on one timeline: the wall time at its start plus the monotonic time
 //! since. A step of the wall clock therefore neither creates nor deletes time; how far the two
-//! have come apart is told by [`Clock::wall_offset_micros`]. In tests tokio's paused time drives it.
+//! have come apart is told by [`Clock::wall_offset_micros`]. In tests tokio's paused time drives
+//! it.
 
 use std::time::{Duration, SystemTime};
 

@@ -75,6 +75,7 @@ pub fn options(settings: &Settings, config: &Config) -> spec::Options {
         limits: settings.limits,
         retention: settings.retention,
         allow_files_outside: config.allow_files_outside.unwrap_or(false),
+        egress: settings.egress.clone(),
     }
 }
 

@@ -82,6 +82,9 @@ enum Command {
         /// A request header to send, `Name: value`; may be repeated.
         #[arg(long = "header", value_name = "NAME: VALUE")]
         headers: Vec<String>,
+        /// The operator's config file, for its egress policy.
+        #[arg(long = "config.file", value_name = "FILE")]
+        config_file: Option<PathBuf>,
         /// How the verdict is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -212,8 +215,10 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             },
             out,
         ),
-        Command::Probe { target, timeout, headers, format } => {
-            probe::run(&target, timeout, &headers, format, out)
+        Command::Probe { target, timeout, headers, config_file, format } => {
+            let config = flags::Specs { specs: Vec::new(), config_file }.config()?;
+            let egress = config.egress.unwrap_or_default();
+            probe::run(&target, timeout, &headers, &egress, format, out)
         }
         Command::Slo(command) => slo_command(command, out),
         Command::Backtest { specs, source, at, format } => {

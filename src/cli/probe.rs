@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::model::check::{
     Check, Connection, Endpoint, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsCheck, TlsOptions,
 };
-use crate::model::{Observation, Phases, Verdict, number};
+use crate::model::{Egress, Observation, Phases, Verdict, number};
 use crate::probe;
 
 use super::Format;
@@ -29,6 +29,7 @@ pub fn run(
     target: &str,
     timeout: Duration,
     headers: &[String],
+    egress: &Egress,
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
@@ -38,7 +39,7 @@ pub fn run(
     }
     crate::notify::install_crypto();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let observation = runtime.block_on(probe::once(&check, timeout, Clock::start()));
+    let observation = runtime.block_on(probe::once(&check, timeout, egress, Clock::start()));
     match format {
         Format::Json => writeln!(out, "{}", to_json(&check, &observation))?,
         Format::Table => table(&check, &observation, out)?,

@@ -80,7 +80,8 @@ impl Daemon {
         let probes = probes(&engine, &series);
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
-        let config = probe::Config { vantage: settings.vantage.clone(), ..Default::default() };
+        let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
+        let config = probe::Config { vantage, egress, ..Default::default() };
         let prober = Prober::start(probes, clock, config, now, sink)?;
         let own = Arc::new(Own::new(&settings, &engine, &prober, &writer, notifier.as_ref(), now));
         let core = Core {

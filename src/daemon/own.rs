@@ -60,6 +60,7 @@ impl Own {
             vantage: self.vantage.clone(),
             start_lag: lag(&self.meters.start_lag),
             missed_starts: missed,
+            denied: self.meters.denied(),
             scheduler_lag: self.meters.loop_lag.max(),
         }
     }

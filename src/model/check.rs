@@ -1,5 +1,6 @@
 //! What a probe does to its target, and what it expects to find.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ impl Check {
         }
     }
 
+    /// What is connected to.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Check::Http(check) => check.endpoint(),
+            Check::Tcp(check) => check.endpoint.clone(),
+            Check::Tls(check) => check.endpoint.clone(),
+        }
+    }
+
     /// What is probed, for people; holds no secret.
     pub fn target(&self) -> String {
         match self {
@@ -44,6 +54,13 @@ pub struct Endpoint {
     pub host: String,
     /// The port, 1 to 65535.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// The address, if the host is one already.
+    pub fn literal(&self) -> Option<SocketAddr> {
+        self.host.parse::<IpAddr>().ok().map(|ip| (ip, self.port).into())
+    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -102,6 +119,15 @@ pub struct HttpCheck {
     pub connection: Connection,
     /// How much of the body is read, in bytes.
     pub max_body: usize,
+}
+
+impl HttpCheck {
+    /// What is connected to: the URL's host, at its port or the usual one of its scheme.
+    pub fn endpoint(&self) -> Endpoint {
+        let host = self.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let usual = if self.url.scheme_str() == Some("https") { 443 } else { 80 };
+        Endpoint { host, port: self.url.port_u16().unwrap_or(usual) }
+    }
 }
 
 /// What makes an HTTP answer good.

@@ -7,6 +7,7 @@ pub mod budget;
 pub mod catalog;
 pub mod check;
 pub mod decimal;
+pub mod egress;
 pub mod evidence;
 pub mod history;
 pub mod latency;
@@ -23,6 +24,7 @@ pub mod time;
 
 pub use catalog::{Catalog, Probe, Service, Slo, SupportTier};
 pub use check::Check;
+pub use egress::Egress;
 pub use history::{Record, Run, SeriesId, Slice};
 pub use latency::Latencies;
 pub use name::{Name, ProbeId, SloId};

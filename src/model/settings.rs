@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Egress;
+
 /// The operator's config after flags, file and defaults have been put together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -31,6 +33,8 @@ pub struct Settings {
     pub metric_labels: Vec<String>,
     /// Bounds on what specs may ask for.
     pub limits: Limits,
+    /// Where probes may connect to.
+    pub egress: Egress,
 }
 
 /// Who pages. One path, never both.
@@ -85,6 +89,7 @@ impl Default for Settings {
             vantage: "local".to_owned(),
             metric_labels: Vec::new(),
             limits: Limits::default(),
+            egress: Egress::default(),
         }
     }
 }

@@ -58,16 +58,15 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(check: &HttpCheck, clients: &mut Clients) -> Self {
         let https = check.url.scheme_str() == Some("https");
-        let host = check.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = check.url.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let endpoint = check.endpoint();
         let alpn = match check.version {
             HttpVersion::Auto => Alpn::Either,
             HttpVersion::Http1 => Alpn::Http1,
             HttpVersion::Http2 => Alpn::Http2,
         };
         Http {
-            tls: https.then(|| clients.client(&host, &check.tls, alpn)),
-            endpoint: Endpoint { host, port },
+            tls: https.then(|| clients.client(&endpoint.host, &check.tls, alpn)),
+            endpoint,
             method: check.method.clone(),
             uri: check.url.clone(),
             headers: headers(check),

@@ -29,6 +29,7 @@ pub struct Meters {
     pub(super) stalls: AtomicU64,
     pub(super) shed: AtomicU64,
     pub(super) undelivered: AtomicU64,
+    pub(super) denied: AtomicU64,
 }
 
 impl Meters {
@@ -65,6 +66,11 @@ impl Meters {
     /// Slots whose report nobody took: the sink was closed, or not read until the end.
     pub fn undelivered(&self) -> u64 {
         self.undelivered.load(Relaxed)
+    }
+
+    /// Probes that did not connect because the egress policy denies the target's address.
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Relaxed)
     }
 
     pub(super) fn miss(&self, reason: UnknownReason, n: u32) {

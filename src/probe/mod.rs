@@ -2,7 +2,8 @@
 //!
 //! Knows no SLO and keeps no history. What it keeps true: every slot of the schedule is reported
 //! exactly once; a fault of this machine is never `bad`; no probe waits for another, for the
-//! engine, or for a target beyond its timeout; nothing a target sends grows without a bound.
+//! engine, or for a target beyond its timeout; nothing a target sends grows without a bound; no
+//! connection is made to an address that the egress policy has not seen.
 
 mod dns;
 mod http;
@@ -17,8 +18,10 @@ mod trace;
 mod watch;
 
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,16 +38,18 @@ use self::watch::Watch;
 use crate::clock::Clock;
 use crate::model::check::{Check, Endpoint};
 use crate::model::time::format_duration;
-use crate::model::{BadReason, Observation, Phases, SeriesId, Timestamp, UnknownReason, Verdict};
+use crate::model::{
+    BadReason, Egress, Observation, Phases, SeriesId, Timestamp, UnknownReason, Verdict,
+};
 
 /// How often a probe is looked at once more after its deadline, before it is given up: what has
 /// arrived by then is read, even if this process got to it late.
 const LAST_LOOKS: u32 = 4;
 
 /// Probes once, now, outside of any schedule. The observation belongs to series 0.
-pub async fn once(check: &Check, timeout: Duration, clock: Clock) -> Observation {
+pub async fn once(check: &Check, timeout: Duration, egress: &Egress, clock: Clock) -> Observation {
     let target = Target::new(check, timeout, &mut Clients::default());
-    let env = Env { dns: Dns::new(&[]), clock, watch: Watch::new() };
+    let env = Env::new(&[], clock, egress.clone(), Arc::default());
     target.observe(SeriesId(0), clock.now(), &env).await
 }
 
@@ -53,16 +58,32 @@ struct Env {
     dns: Dns,
     clock: Clock,
     watch: Watch,
+    egress: Egress,
+    meters: Arc<Meters>,
 }
 
 impl Env {
-    /// The address of an endpoint.
+    /// What probes share that resolve by these name servers, or by this machine's if there are
+    /// none. Belongs to the runtime it is made in.
+    fn new(nameservers: &[SocketAddr], clock: Clock, egress: Egress, meters: Arc<Meters>) -> Self {
+        Env { dns: Dns::new(nameservers), clock, watch: Watch::new(), egress, meters }
+    }
+
+    /// The address of an endpoint that may be connected to. Whoever connects takes this one and
+    /// no other: a name that is looked up again may have changed its mind.
     async fn address(&self, to: &Endpoint, trace: &mut Trace) -> Result<SocketAddr, Failure> {
-        if let Ok(literal) = to.host.parse::<IpAddr>() {
-            return Ok((literal, to.port).into());
-        }
-        trace.enter(Phase::Dns);
-        Ok((self.dns.address(&to.host).await?, to.port).into())
+        let address = match to.literal() {
+            Some(literal) => literal,
+            None => {
+                trace.enter(Phase::Dns);
+                (self.dns.address(&to.host).await?, to.port).into()
+            }
+        };
+        self.egress.check(address).map_err(|denied| {
+            self.meters.denied.fetch_add(1, Relaxed);
+            Failure::local(denied.to_string())
+        })?;
+        Ok(address)
     }
 }
 

@@ -17,16 +17,17 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::dns::Dns;
 use super::meters::Meters;
 use super::outbox::{Outbox, Report};
 use super::tls::Clients;
-use super::watch::{TICK, Watch};
+use super::watch::TICK;
 use super::{Env, Target};
 use crate::clock::Clock;
 use crate::engine::schedule::{Due, Schedule, Ticket};
 use crate::model::check::Check;
-use crate::model::{Observation, Phases, Probe, Run, SeriesId, Timestamp, UnknownReason, Verdict};
+use crate::model::{
+    Egress, Observation, Phases, Probe, Run, SeriesId, Timestamp, UnknownReason, Verdict,
+};
 
 /// Commands that may wait for one thread: reloads come one at a time.
 const COMMANDS_MAX: usize = 4;
@@ -48,6 +49,8 @@ pub struct Config {
     pub in_flight_max: usize,
     /// How long a stop waits for probes in flight, and then for the sink.
     pub drain: Duration,
+    /// Where probes may connect to.
+    pub egress: Egress,
 }
 
 impl Default for Config {
@@ -60,6 +63,7 @@ impl Default for Config {
             nameservers: Vec::new(),
             in_flight_max: descriptors().saturating_sub(DESCRIPTORS_RESERVED).max(IN_FLIGHT_MIN),
             drain: Duration::from_secs(5),
+            egress: Egress::default(),
         }
     }
 }
@@ -125,7 +129,8 @@ impl Prober {
                 std::thread::Builder::new().name(format!("probe-{i}")).spawn(move || {
                     let env = {
                         let _inside = runtime.enter();
-                        Env { dns: Dns::new(&config.nameservers), clock, watch: Watch::new() }
+                        let egress = config.egress.clone();
+                        Env::new(&config.nameservers, clock, egress, Arc::clone(&meters))
                     };
                     let desk = Arc::new(Desk::new(env, meters));
                     let targets = BTreeMap::new();

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::model::check::{Connection, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsOptions};
+use crate::model::check::{
+    Connection, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsCheck, TlsOptions,
+};
 
 /// For probes that are expected to be answered, on a machine that is busy with other tests.
 const LONG: Duration = Duration::from_secs(20);
@@ -110,9 +112,14 @@ fn tcp(at: SocketAddr, send: Option<&str>, expect: Option<&str>) -> Check {
     Check::Tcp(TcpCheck { endpoint: endpoint(at), send, expect })
 }
 
+/// What probes share, with these name servers or this machine's.
+fn env(nameservers: &[SocketAddr]) -> Env {
+    Env::new(nameservers, Clock::start(), Egress::default(), Arc::default())
+}
+
 /// Probes once and checks what holds for every observation.
 async fn observe(check: &Check, timeout: Duration) -> Observation {
-    let observation = once(check, timeout, Clock::start()).await;
+    let observation = once(check, timeout, &Egress::default(), Clock::start()).await;
     let sum: Duration = observation.phases.durations().iter().sum();
     match observation.latency {
         Some(latency) => {

@@ -56,6 +56,8 @@ pub struct ProberReading {
     pub start_lag: Histogram,
     /// Slots in which no probe was started.
     pub missed_starts: u64,
+    /// Probes that the egress policy kept from connecting.
+    pub denied: u64,
     /// The longest time by which the scheduler woke late since the last reading.
     pub scheduler_lag: Duration,
 }
@@ -73,6 +75,11 @@ pub fn write_prober(out: &mut Exposition, readings: &[ProberReading]) {
     let mut family = out.counter("nines_probe_missed_starts_total", help);
     for (labels, reading) in labels.iter().zip(readings) {
         family.sample(labels, reading.missed_starts);
+    }
+    let help = "Probes that did not connect: the egress policy denies their target's address.";
+    let mut family = out.counter("nines_probe_egress_denied_total", help);
+    for (labels, reading) in labels.iter().zip(readings) {
+        family.sample(labels, reading.denied);
     }
     let help = "The longest time by which the scheduler woke late of late.";
     let mut family = out.gauge("nines_scheduler_lag_seconds", help);

@@ -19,7 +19,7 @@ use super::tree::{self, Node};
 use super::value::{Int, List, OneOrMany, parsed_text, words};
 use super::{SourceFile, text};
 use crate::model::settings::{Alerting, Settings};
-use crate::model::{Name, ParseError};
+use crate::model::{Egress, Name, ParseError, egress};
 
 /// What the operator's config file names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +52,8 @@ pub struct Config {
     pub limit_starts_per_second: Option<u32>,
     /// Whether files named in specs may lie outside the specs' directory.
     pub allow_files_outside: Option<bool>,
+    /// Where probes may connect to.
+    pub egress: Option<Egress>,
 }
 
 impl Config {
@@ -79,6 +81,7 @@ impl Config {
         put(&mut settings.limits.probes, &self.limit_probes);
         put(&mut settings.limits.slos, &self.limit_slos);
         put(&mut settings.limits.starts_per_second, &self.limit_starts_per_second);
+        put(&mut settings.egress, &self.egress);
     }
 }
 
@@ -159,10 +162,12 @@ mirror! {
         optional "labels" => labels: List<LabelName, 0, 32>;
         /// Bounds on what specs may ask for.
         optional "limits" => limits: LimitsConfig;
+        /// Where probes may connect to.
+        optional "egress" => egress: EgressConfig;
         /// Whether files named in specs may lie outside the specs' directory.
         optional "allowFilesOutsideSpecs" => allow_files_outside: bool = "false";
     }
-    later &["egress", "prometheus", "reference"];
+    later &["prometheus", "reference"];
 }
 
 mirror! {
@@ -219,6 +224,18 @@ mirror! {
     }
 }
 
+mirror! {
+    /// Where probes may connect to: judged by address, after each name lookup, just before the
+    /// connection is made to that very address.
+    struct EgressConfig {
+        /// If there are any, a target's address must match one of them. Default: every address
+        /// but the metadata addresses of clouds, which only a rule for that one address opens.
+        optional "allow" => allow: List<EgressRule, 0, 256>;
+        /// Addresses that are never probed, whatever `allow` says.
+        optional "deny" => deny: List<EgressRule, 0, 256>;
+    }
+}
+
 words!(Alerting {
     "direct" => Alerting::Direct, "rules" => Alerting::Rules, "off" => Alerting::Off,
 });
@@ -265,6 +282,25 @@ impl Value for BaseUrl {
 
     fn kind() -> String {
         "URL".to_owned()
+    }
+}
+
+/// A network, and the ports in it that are meant.
+#[derive(Clone, Debug)]
+pub(super) struct EgressRule(egress::Rule);
+
+impl Value for EgressRule {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a network such as 10.0.0.0/8, 10.0.0.0/8:443 or [fd00::/8]:8000-8999";
+        parsed_text(node, at, expected, problems, |text| text.parse().map(EgressRule))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[\\[\\]0-9a-fA-F.:/-]+$"})
+    }
+
+    fn kind() -> String {
+        "network".to_owned()
     }
 }
 
@@ -347,7 +383,18 @@ impl ConfigFile {
             limit_slos: limits.and_then(|limits| limit(&limits.slos)),
             limit_starts_per_second: starts.and_then(|n| u32::try_from(n.0).ok()),
             allow_files_outside: self.allow_files_outside.value().copied(),
+            egress: self.egress.value().map(EgressConfig::policy),
         }
+    }
+}
+
+impl EgressConfig {
+    fn policy(&self) -> Egress {
+        let rules = |field: &Field<List<EgressRule, 0, 256>>| {
+            let rules = field.value().into_iter().flat_map(|list| &list.items);
+            rules.map(|rule| rule.value.0).collect()
+        };
+        Egress { allow: rules(&self.allow), deny: rules(&self.deny) }
     }
 }
 
@@ -369,6 +416,7 @@ pub(super) fn tables() -> Vec<Table> {
         table::<AlertingConfig>(),
         table::<Vantage>(),
         table::<LimitsConfig>(),
+        table::<EgressConfig>(),
     ]
 }
 

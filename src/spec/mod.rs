@@ -23,8 +23,8 @@ use std::time::Duration;
 pub use problem::{Level, Problem};
 pub use tree::{MAX_ALIASES, MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES};
 
-use crate::model::Catalog;
 use crate::model::settings::{DEFAULT_RETENTION, Limits};
+use crate::model::{Catalog, Egress};
 use problem::{At, Place, Problems, Source};
 
 /// Largest spec file, in bytes.
@@ -52,12 +52,18 @@ pub struct Options {
     pub retention: Duration,
     /// Whether files named in specs may lie outside the specs' directory.
     pub allow_files_outside: bool,
+    /// Where probes may connect to.
+    pub egress: Egress,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let limits = Limits::default();
-        Options { limits, retention: DEFAULT_RETENTION, allow_files_outside: false }
+        Options {
+            limits: Limits::default(),
+            retention: DEFAULT_RETENTION,
+            allow_files_outside: false,
+            egress: Egress::default(),
+        }
     }
 }
 

@@ -74,6 +74,25 @@ fn policy(pairs: &str, keys: &str) -> String {
     )
 }
 
+#[test]
+fn an_address_that_may_not_be_reached_is_told_where_it_is_written() {
+    let denied = "the egress policy denies";
+    let metadata = "cloud metadata is denied unless egress.allow names this address by itself";
+    for url in ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/"] {
+        let problems = read(&probe(&format!("http: {{url: \"{url}\"}}"))).expect("valid").warnings;
+        let told = told(&problems);
+        assert!(told.starts_with("warning 5:34 spec.probes[0].http.url: "), "{told}");
+        assert!(told.contains(denied) && told.contains(metadata), "{told}");
+    }
+    let egress = Egress { deny: vec!["10.0.0.0/8".parse().expect("a rule")], ..Egress::default() };
+    let options = Options { egress, ..Options::default() };
+    for keys in ["tcp: {address: \"10.1.1.1:1\"}", "tls: {address: \"10.1.1.1:1\"}"] {
+        let loaded = load(&files(&[("specs/a.yaml", &probe(keys))]), &options).expect("valid");
+        assert_eq!(loaded.warnings.len(), 1, "{keys}");
+    }
+    check(&probe("tcp: {address: \"10.1.1.1:1\"}"), &[]);
+}
+
 const EVERYTHING: &str = r##"
 apiVersion: nines/v1
 kind: Service

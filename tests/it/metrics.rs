@@ -27,6 +27,7 @@ pub const KNOWN: &[&str] = &[
     "nines_notifications_queue_length",
     "nines_notifications_sent_total",
     "nines_probe_duration_seconds",
+    "nines_probe_egress_denied_total",
     "nines_probe_failures_total",
     "nines_probe_last_run_timestamp_seconds",
     "nines_probe_missed_starts_total",

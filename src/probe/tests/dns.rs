@@ -11,7 +11,8 @@ use super::*;
 const UNKNOWN: Verdict = Verdict::Unknown(UnknownReason::LocalFault);
 const NO_NAME: Verdict = Verdict::Bad(BadReason::Dns);
 
-/// A name server whose answer depends on the first label of the name.
+/// A name server whose answer depends on the first label of the name, and on how often it was
+/// asked before.
 struct NameServer {
     at: SocketAddr,
     n_queries: Arc<AtomicUsize>,
@@ -26,9 +27,9 @@ impl NameServer {
         std::thread::spawn(move || {
             let mut bytes = [0; 2048];
             while let Ok((len, from)) = socket.recv_from(&mut bytes) {
-                n.fetch_add(1, Ordering::SeqCst);
+                let n = n.fetch_add(1, Ordering::SeqCst);
                 let query = Message::from_vec(&bytes[..len]).expect("a query");
-                if let Some(answer) = answer_to(&query) {
+                if let Some(answer) = answer_to(&query, n) {
                     socket.send_to(&answer.to_vec().expect("encodes"), from).expect("loopback");
                 }
             }
@@ -41,7 +42,7 @@ impl NameServer {
     }
 }
 
-fn answer_to(query: &Message) -> Option<Message> {
+fn answer_to(query: &Message, n: usize) -> Option<Message> {
     let asked = query.queries.first().expect("one question").clone();
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     answer.add_query(asked.clone());
@@ -52,6 +53,13 @@ fn answer_to(query: &Message) -> Option<Message> {
     match (&*label.to_lowercase(), asked.query_type()) {
         ("four", RecordType::A) => (1..=20).for_each(|i| add(RData::A(A::new(127, 0, 0, i)))),
         ("six", RecordType::AAAA) => add(RData::AAAA(AAAA::new(0, 0, 0, 0, 0, 0, 0, 1))),
+        ("metadata", RecordType::A) => add(RData::A(A::new(169, 254, 169, 254))),
+        ("mapped", RecordType::AAAA) => {
+            add(RData::AAAA(AAAA::new(0, 0, 0, 0, 0, 0xffff, 0xa9fe, 0xa9fe)));
+        }
+        // Harmless at first, then something else: what a page does that attacks its reader.
+        ("rebinding", RecordType::A) if n == 0 => add(RData::A(A::new(127, 0, 0, 1))),
+        ("rebinding", RecordType::A) => add(RData::A(A::new(169, 254, 169, 254))),
         ("absent", _) => answer.metadata.response_code = ResponseCode::NXDomain,
         ("broken", _) => answer.metadata.response_code = ResponseCode::ServFail,
         ("refused", _) => answer.metadata.response_code = ResponseCode::Refused,
@@ -95,7 +103,7 @@ async fn every_probe_asks_anew() {
 #[tokio::test]
 async fn literal_addresses_and_the_hosts_file_need_no_resolver() {
     let server = NameServer::start();
-    let env = Env { dns: server.dns(), clock: Clock::start(), watch: Watch::new() };
+    let env = super::env(&[server.at]);
     let mut trace = Trace::start(LONG);
     for (host, expect) in [("192.0.2.7", "192.0.2.7:1"), ("::1", "[::1]:1")] {
         let to = Endpoint { host: host.to_owned(), port: 1 };
@@ -110,7 +118,7 @@ async fn literal_addresses_and_the_hosts_file_need_no_resolver() {
 #[tokio::test]
 async fn a_probe_that_times_out_in_the_resolver_is_unknown() {
     let server = NameServer::start();
-    let env = Env { dns: server.dns(), clock: Clock::start(), watch: Watch::new() };
+    let env = super::env(&[server.at]);
     let mut check = http(server.at);
     check.url = "http://mute.test.example/".parse().expect("a URL");
     let target = Target::new(&Check::Http(check), SHORT, &mut Clients::default());
@@ -126,4 +134,74 @@ async fn no_name_server_at_all_is_unknown() {
     drop(socket);
     let failure = dns.address("four.test.example").await.expect_err("nobody listens");
     assert_eq!(failure.verdict, UNKNOWN, "{failure:?}");
+}
+
+/// Probes a name at the port of a server on loopback.
+async fn probe_by_name(name: &str, port: u16, env: &Env) -> Observation {
+    let mut check = http(([127, 0, 0, 1], port).into());
+    check.url = format!("http://{name}.test.example:{port}/").parse().expect("a URL");
+    let target = Target::new(&Check::Http(check), LONG, &mut Clients::default());
+    target.observe(SeriesId(0), env.clock.now(), env).await
+}
+
+#[tokio::test]
+async fn the_address_that_was_judged_is_the_one_that_is_probed() {
+    let (names, server) = (NameServer::start(), Server::start(|s| answer(s, OK)));
+    let env = super::env(&[names.at]);
+    let port = server.at.port();
+    let first = probe_by_name("rebinding", port, &env).await;
+    assert_eq!(first.verdict, Verdict::Good, "{first:?}");
+    // One lookup: the answer to a second one would have been another address.
+    assert_eq!(names.n_queries.load(Ordering::SeqCst), 1);
+    let second = probe_by_name("rebinding", port, &env).await;
+    assert_eq!(second.verdict, UNKNOWN, "{second:?}");
+    assert!(second.detail.expect("why").contains("169.254.169.254"));
+    assert_eq!(server.n_connections(), 1);
+}
+
+#[tokio::test]
+async fn names_of_denied_addresses_are_our_policy_and_not_the_targets_fault() {
+    let names = NameServer::start();
+    let env = super::env(&[names.at]);
+    for (n, name) in ["metadata", "mapped"].into_iter().enumerate() {
+        let observation = probe_by_name(name, 80, &env).await;
+        assert_eq!(observation.verdict, UNKNOWN, "{observation:?}");
+        let detail = observation.detail.expect("why");
+        assert!(detail.contains("the egress policy denies"), "{detail}");
+        assert_eq!(env.meters.denied(), n as u64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_probe_asks_the_policy_and_a_denied_target_sees_no_connection() {
+    let server = Server::start(|s| answer(s, OK));
+    let net = |text: &str| vec![text.parse().expect("a rule")];
+    let tls =
+        TlsCheck { endpoint: endpoint(server.at), tls: TlsOptions::default(), min_validity: None };
+    let mut mapped = http(server.at);
+    let port = server.at.port();
+    mapped.url = format!("http://[::ffff:127.0.0.1]:{port}/").parse().expect("a URL");
+    let mut unspecified = http(server.at);
+    unspecified.url = format!("http://0.0.0.0:{port}/").parse().expect("a URL");
+    let checks = [
+        Check::Http(http(server.at)),
+        Check::Http(mapped),
+        Check::Http(unspecified),
+        tcp(server.at, None, None),
+        Check::Tls(tls),
+    ];
+    let denied = Egress { deny: net("127.0.0.0/8"), ..Egress::default() };
+    let elsewhere = Egress { allow: net("192.0.2.0/24"), ..Egress::default() };
+    for check in &checks {
+        for egress in [&denied, &elsewhere] {
+            let observation = once(check, LONG, egress, Clock::start()).await;
+            assert_eq!(observation.verdict, UNKNOWN, "{check:?}: {observation:?}");
+        }
+    }
+    assert_eq!(server.n_connections(), 0);
+    let allowed = Egress { allow: net("127.0.0.1"), ..Egress::default() };
+    for check in &checks[..4] {
+        let observation = once(check, LONG, &allowed, Clock::start()).await;
+        assert_eq!(observation.verdict, Verdict::Good, "{check:?}: {observation:?}");
+    }
 }

@@ -33,7 +33,7 @@ async fn a_request_says_who_asks_and_keeps_what_the_spec_says() {
     ];
     // Rotated between two probes of the same target.
     let target = Target::new(&Check::Http(check), LONG, &mut Clients::default());
-    let env = Env { dns: Dns::new(&[]), clock: Clock::start(), watch: Watch::new() };
+    let env = super::env(&[]);
     for token in ["Bearer first", "Bearer second"] {
         std::fs::write(&file, format!("{token}\n")).expect("a file");
         let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
@@ -177,7 +177,7 @@ async fn a_warm_probe_keeps_its_connection_and_replaces_a_dead_one() {
     let mut check = http(server.at);
     check.connection = Connection::Warm;
     let target = Target::new(&Check::Http(check), LONG, &mut Clients::default());
-    let env = Env { dns: Dns::new(&[]), clock: Clock::start(), watch: Watch::new() };
+    let env = super::env(&[]);
     let mut n_fresh = 0;
     for n in 1..=6 {
         let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;

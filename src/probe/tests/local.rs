@@ -16,7 +16,7 @@ fn a_child_probes_without_a_descriptor_left() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     runtime.block_on(async {
         let checks = [Check::Http(http(at)), tcp(at, None, None)];
-        let env = Env { dns: Dns::new(&[]), clock: Clock::start(), watch: Watch::new() };
+        let env = super::env(&[]);
         let targets = checks.map(|check| Target::new(&check, LONG, &mut Clients::default()));
         let mut hoard = Vec::new();
         while let Ok(file) = std::fs::File::open("/dev/null") {
@@ -68,7 +68,7 @@ fn stand_still(time: Duration) {
 #[tokio::test]
 async fn a_stall_makes_timeouts_unknown_and_answers_good_without_a_latency() {
     let timeout = Duration::from_millis(150);
-    let env = Arc::new(Env { dns: Dns::new(&[]), clock: Clock::start(), watch: Watch::new() });
+    let env = Arc::new(super::env(&[]));
     let probe = async |at: SocketAddr| {
         env.watch.stamp(Instant::now());
         let target = Target::new(&Check::Http(http(at)), timeout, &mut Clients::default());

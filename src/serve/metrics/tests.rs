@@ -28,6 +28,7 @@ fn write_self(out: &mut Exposition) {
             vantage: "local".to_owned(),
             start_lag: histogram.clone(),
             missed_starts: 0,
+            denied: 0,
             scheduler_lag: Duration::from_micros(80),
         }],
     );

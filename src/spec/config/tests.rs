@@ -17,6 +17,10 @@ fn check(text: &str, expect: &[&str]) {
     assert_eq!(told, expect, "in\n{text}");
 }
 
+fn rule(text: &str) -> egress::Rule {
+    text.parse().expect("a rule")
+}
+
 #[test]
 fn everything_in_the_file_reaches_the_settings() {
     let config = read(
@@ -31,6 +35,7 @@ vantage: {name: berlin}
 labels: [stage, tier_1]
 limits: {probes: 5, slos: 6, startsPerSecond: 7}
 allowFilesOutsideSpecs: true
+egress: {allow: [10.0.0.0/8, \"[fd00::/8]:443\"], deny: [10.1.2.3]}
 ",
     )
     .expect("good");
@@ -49,6 +54,10 @@ allowFilesOutsideSpecs: true
         vantage: "berlin".into(),
         metric_labels: vec!["stage".into(), "tier_1".into()],
         limits: crate::model::settings::Limits { probes: 5, slos: 6, starts_per_second: 7 },
+        egress: Egress {
+            allow: vec![rule("10.0.0.0/8"), rule("[fd00::/8]:443")],
+            deny: vec![rule("10.1.2.3")],
+        },
     };
     assert_eq!(settings, expect);
     assert_eq!(config.allow_files_outside, Some(true));
@@ -70,7 +79,7 @@ fn what_is_not_in_the_file_stays_as_it_is() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    for key in ["egress", "reference", "prometheus"] {
+    for key in ["reference", "prometheus"] {
         check(
             &format!("{key}: {{}}"),
             &[&format!("1:1 {key}: `{key}` is not read by this version of nines")],
@@ -99,6 +108,13 @@ fn every_problem_is_told_in_one_go() {
     check("storage: {retention: 1h}", &["1:22 storage.retention: 1h is out of bounds"]);
     check("alerting: {resendDelay: 0s}", &["1:25 alerting.resendDelay: 0s is out of bounds"]);
     check("limits: {probes: 0}", &["1:18 limits.probes: the number \"0\" as `probes`"]);
+    check(
+        "egress: {deny: [10.0.0.0/40, example.org]}",
+        &[
+            "1:17 egress.deny[0]: text \"10.0.0.0/40\" as `deny[0]`",
+            "1:30 egress.deny[1]: text \"example.org\" as `deny[1]`",
+        ],
+    );
     check("vantage: {}\n---\nvantage: {}\n", &["3:1 : a second document"]);
     check("- a", &["1:1 : a list in place of a mapping"]);
 }

@@ -31,6 +31,7 @@ pub(super) fn probe(
 ) -> Option<Probe> {
     let raw = &given.value;
     let check = check(raw, cx);
+    egress(raw, check.as_ref(), cx);
     let interval = raw.interval.given();
     let interval =
         interval.and_then(|given| within(given, (MIN_INTERVAL, MAX_INTERVAL), cx.problems));
@@ -82,6 +83,23 @@ fn check(raw: &raw::Probe, cx: &mut Context) -> Option<Check> {
     let endpoint = tls.address.value()?.clone();
     let min_validity = tls.min_validity.value().copied();
     Some(Check::Tls(TlsCheck { endpoint, tls: options?, min_validity }))
+}
+
+/// Says at once what each probe would say: that its address is one that may not be reached. Names
+/// are judged when they are resolved.
+fn egress(raw: &raw::Probe, check: Option<&Check>, cx: &mut Context) {
+    let at = match (&raw.http, &raw.tcp, &raw.tls) {
+        (Field::Given(http), _, _) => http.value.url.given().map(|url| &url.at),
+        (_, Field::Given(tcp), _) => tcp.value.address.given().map(|address| &address.at),
+        (_, _, Field::Given(tls)) => tls.value.address.given().map(|address| &address.at),
+        _ => None,
+    };
+    let literal = check.and_then(|check| check.endpoint().literal());
+    let (Some(at), Some(literal)) = (at, literal) else { return };
+    if let Err(denied) = cx.options.egress.check(literal) {
+        let hint = "every probe of it will be unknown, never good or bad";
+        cx.problems.warn(at, denied.to_string()).hint(hint);
+    }
 }
 
 /// `\xd2` in YAML is the letter U+00D2, which leaves as two bytes. Whoever writes a binary

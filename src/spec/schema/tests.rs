@@ -225,9 +225,16 @@ fn an_editor_refuses_what_the_reader_refuses() {
 #[test]
 fn a_config_is_valid_for_an_editor_where_it_is_for_the_reader() {
     let validator = validator(Which::Config);
-    let good = "specs: a\nweb: {listen: \":1\"}\nalerting: {mode: \"off\"}\nlimits: {slos: 5}\n";
+    let good = "specs: a\nweb: {listen: \":1\"}\nalerting: {mode: \"off\"}\nlimits: {slos: 5}\n\
+                egress: {deny: [10.0.0.0/8, \"[fd00::/8]:1-9\"]}\n";
     assert!(documents(good).iter().all(|document| validator.is_valid(document)));
-    for bad in ["spec: a", "web: {listen: 1}", "limits: {slos: 0}", "egress: {}"] {
+    for bad in [
+        "spec: a",
+        "web: {listen: 1}",
+        "limits: {slos: 0}",
+        "prometheus: {}",
+        "egress: {deny: [host]}",
+    ] {
         assert!(documents(bad).iter().all(|document| !validator.is_valid(document)), "{bad}");
     }
 }

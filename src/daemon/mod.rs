@@ -27,7 +27,7 @@ use crate::model::settings::Alerting;
 use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
 use crate::notify::{self, Notifier};
 use crate::probe::{self, Prober, Report};
-use crate::serve::{Command, Readiness, Server, Site};
+use crate::serve::{self, Command, Readiness, Server, Site};
 
 use self::core::Core;
 use own::Own;
@@ -60,7 +60,9 @@ impl Daemon {
     /// The port or the ledger cannot be had, or the system refuses threads. Nothing is left
     /// running then.
     pub async fn start(settings: Settings, catalog: Catalog) -> anyhow::Result<Daemon> {
-        let server = Server::bind(settings.listen)?;
+        let descriptors = probe::descriptors();
+        let places = serve::places(descriptors);
+        let server = Server::bind(settings.listen)?.with_places(places);
         let address = server.local_addr();
         let notifier = start_notifier(&settings)?;
         let restored = restore(&settings, catalog).await?;
@@ -81,7 +83,8 @@ impl Daemon {
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
         let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
-        let config = probe::Config { vantage, egress, ..Default::default() };
+        let in_flight_max = probe::in_flight_max(descriptors, places);
+        let config = probe::Config { vantage, egress, in_flight_max, ..Default::default() };
         let prober = Prober::start(probes, clock, config, now, sink)?;
         let own = Arc::new(Own::new(&settings, &engine, &prober, &writer, notifier.as_ref(), now));
         let core = Core {

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use self::dns::Dns;
 pub use self::meters::{LAG_EDGES_MICROS, Lag, Meters};
 pub use self::outbox::Report;
-pub use self::prober::{Config, Prober, StartError};
+pub use self::prober::{Config, Prober, StartError, descriptors, in_flight_max};
 use self::reason::Failure;
 use self::tls::Clients;
 use self::trace::{Phase, Trace};

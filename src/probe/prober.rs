@@ -31,8 +31,9 @@ use crate::model::{
 
 /// Commands that may wait for one thread: reloads come one at a time.
 const COMMANDS_MAX: usize = 4;
-/// Descriptors that are kept free for the ledger, the listeners and the notifier.
-const DESCRIPTORS_RESERVED: usize = 256;
+/// Descriptors that are kept free for the ledger, the listeners and the notifier, beside those
+/// of HTTP clients.
+const DESCRIPTORS_RESERVED: usize = 128;
 /// Fewest probes that may be in flight, however few descriptors there are.
 const IN_FLIGHT_MIN: usize = 16;
 
@@ -55,21 +56,27 @@ pub struct Config {
 
 impl Default for Config {
     /// One thread, the vantage `local`, this machine's name servers, as many probes in flight as
-    /// its descriptor limit allows, and 5 s to drain.
+    /// its descriptor limit allows without HTTP clients, and 5 s to drain.
     fn default() -> Self {
         Config {
             threads: 1,
             vantage: "local".to_owned(),
             nameservers: Vec::new(),
-            in_flight_max: descriptors().saturating_sub(DESCRIPTORS_RESERVED).max(IN_FLIGHT_MIN),
+            in_flight_max: in_flight_max(descriptors(), 0),
             drain: Duration::from_secs(5),
             egress: Egress::default(),
         }
     }
 }
 
+/// How many probes may be in flight in a process that may open so many descriptors, of which
+/// others may take `taken`.
+pub fn in_flight_max(n_descriptors: usize, taken: usize) -> usize {
+    n_descriptors.saturating_sub(taken + DESCRIPTORS_RESERVED).max(IN_FLIGHT_MIN)
+}
+
 /// How many descriptors this process may open; the usual 1,024 if it cannot be told.
-fn descriptors() -> usize {
+pub fn descriptors() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next());

@@ -5,6 +5,7 @@
 
 mod api;
 mod condition;
+mod connections;
 pub mod exposition;
 pub mod metrics;
 mod negotiate;
@@ -17,6 +18,7 @@ mod scrape;
 mod server;
 mod site;
 
+pub use connections::places;
 pub use exposition::Exposition;
 pub use own::SelfMetrics;
 pub use server::Server;

@@ -16,8 +16,8 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::connections::Connections;
 use super::problem::Problem;
-use super::server::Connections;
 use super::site::{Command, Readiness, Site};
 use super::{api, page, promapi, scrape};
 
@@ -77,8 +77,8 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .route("/api/v1/rules", get(promapi::rules))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::from_fn(guard))
         .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
+        .layer(middleware::from_fn(guard))
         .with_state(shared)
 }
 
@@ -142,18 +142,42 @@ async fn not_allowed(method: Method) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
+/// Why a request is not even looked at; none if it is.
+fn refusal(request: &Request) -> Option<Problem> {
+    if !request.method().is_safe() && is_foreign(request) {
+        let detail = "a page of another site may not do this; use the command line";
+        return Some(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    let detail = format!("a request body may have at most {MAX_BODY} bytes");
+    let too_large = content_length(request.headers()) > MAX_BODY;
+    too_large.then(|| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+}
+
+/// Whether a browser sends this on behalf of a page that is not ours. Programs send neither
+/// header. There are no cookies, but a page may reach what only its reader's machine can.
+fn is_foreign(request: &Request) -> bool {
+    let text = |name: &str| {
+        request.headers().get(name).map(|value| value.to_str().unwrap_or("unreadable"))
+    };
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = text("origin") else { return false };
+    let ours = text("host").unwrap_or_default();
+    origin.split_once("://").is_none_or(|(_, origin)| origin != ours)
+}
+
 /// Bounds every request and marks every answer.
 async fn guard(request: Request, next: Next) -> Response {
-    if content_length(request.headers()) > MAX_BODY {
-        let detail = format!("a request body may have at most {MAX_BODY} bytes");
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
-    }
-    let mut response = match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
-        }
+    let mut response = match refusal(&request) {
+        Some(problem) => problem.into_response(),
+        None => match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let detail = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
+            }
+        },
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

@@ -8,24 +8,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1::Builder;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::exposition::{Exposition, Labels};
+use super::connections::{Connections, MAX_CONNECTIONS, Place};
 use super::routes;
 use super::site::Site;
 
-/// Most connections at a time; more wait in the kernel's backlog.
-pub const MAX_CONNECTIONS: usize = 512;
+/// How many connections may wait in the kernel; it takes fewer if it is set up so.
+const BACKLOG: i32 = 4_096;
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 32 * 1024;
 /// How long a request's head may take, and how long a connection may be idle: longer than the
@@ -45,26 +46,7 @@ pub struct Server {
     listener: std::net::TcpListener,
     addr: SocketAddr,
     head_timeout: Duration,
-}
-
-/// How many connections there are.
-#[derive(Debug)]
-pub struct Connections {
-    places: Arc<Semaphore>,
-    open: AtomicUsize,
-    waits: AtomicU64,
-}
-
-/// The place of one open connection.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    connections: Arc<Connections>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
-    }
+    places: usize,
 }
 
 impl Server {
@@ -81,10 +63,14 @@ impl Server {
             };
             io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}{hint}"))
         };
-        let listener = std::net::TcpListener::bind(addr).map_err(name)?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(addr).map_err(name)?;
         let addr = listener.local_addr()?;
-        Ok(Server { listener, addr, head_timeout: HEAD_TIMEOUT })
+        Ok(Server { listener, addr, head_timeout: HEAD_TIMEOUT, places: MAX_CONNECTIONS })
+    }
+
+    /// Serves at most so many connections at a time.
+    pub fn with_places(self, places: usize) -> Self {
+        Server { places, ..self }
     }
 
     /// The address that is listened on.
@@ -98,11 +84,7 @@ impl Server {
     /// When the listener cannot be handed to the runtime.
     pub async fn run(self, site: Site, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let connections = Arc::new(Connections {
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            open: AtomicUsize::new(0),
-            waits: AtomicU64::new(0),
-        });
+        let connections = Connections::new(self.places);
         let app = routes::router(site, Arc::clone(&connections));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -114,11 +96,8 @@ impl Server {
                 () = &mut shutdown => break,
             };
             while tasks.try_join_next().is_some() {}
-            let task = connection(stream, app.clone(), stopped.clone(), self.head_timeout);
-            tasks.spawn(async move {
-                let _place = place;
-                task.await;
-            });
+            let (app, stopped) = (app.clone(), stopped.clone());
+            tasks.spawn(connection(stream, place, app, stopped, self.head_timeout));
         }
         drop(listener);
         // Nobody listens when there is no connection.
@@ -130,21 +109,9 @@ impl Server {
 
 /// The next connection, once there is a place for it.
 async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, Place) {
-    let permit = match Arc::clone(&connections.places).try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => {
-            connections.waits.fetch_add(1, Ordering::Relaxed);
-            let permit = Arc::clone(&connections.places).acquire_owned().await;
-            permit.expect("the semaphore is never closed")
-        }
-    };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.open.fetch_add(1, Ordering::Relaxed);
-                let connections = Arc::clone(connections);
-                return (stream, Place { _permit: permit, connections });
-            }
+            Ok((stream, _)) => return (stream, connections.place().await),
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -155,6 +122,7 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpS
 
 async fn connection(
     stream: TcpStream,
+    place: Place,
     app: axum::Router,
     mut stopped: watch::Receiver<bool>,
     head_timeout: Duration,
@@ -164,11 +132,25 @@ async fn connection(
     let mut builder = Builder::new();
     // Without a timer hyper does not enforce its timeout.
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
-    let service = TowerToHyperService::new(app);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let place = Arc::new(place);
+    let app = TowerToHyperService::new(app);
+    let service = service_fn({
+        let place = Arc::clone(&place);
+        move |request| {
+            let (busy, answer) = (place.busy(), app.call(request));
+            async move {
+                let answer = answer.await;
+                drop(busy);
+                answer
+            }
+        }
+    });
+    let stream = TokioIo::new(place.watch(stream));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     tokio::select! {
         // Clients go away in the middle all the time; that is nobody's error.
         _ = connection.as_mut() => return,
+        () = place.lost() => return,
         () = sleep(MAX_AGE) => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
@@ -176,16 +158,16 @@ async fn connection(
     let _ = timeout(GRACE, connection).await;
 }
 
-impl Connections {
-    /// Writes how full it is.
-    pub fn write(&self, out: &mut Exposition) {
-        let n = self.open.load(Ordering::Relaxed);
-        out.gauge("nines_http_connections", "HTTP connections that are open.")
-            .sample(&Labels::NONE, n);
-        let help = "How often connections had to wait because all places were taken.";
-        let waits = self.waits.load(Ordering::Relaxed);
-        out.counter("nines_http_connection_waits_total", help).sample(&Labels::NONE, waits);
-    }
+/// A listener with a long queue: at the usual length, half-open connections alone could keep
+/// others from being seen.
+fn listen(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // As everywhere: a restart does not wait for connections that are long gone.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 #[cfg(test)]

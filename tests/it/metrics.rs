@@ -14,6 +14,8 @@ pub const KNOWN: &[&str] = &[
     "nines_exposed_series",
     "nines_http_connection_waits_total",
     "nines_http_connections",
+    "nines_http_connections_evicted_total",
+    "nines_http_connections_stalled_total",
     "nines_ledger_append_duration_seconds",
     "nines_ledger_commit_failures_total",
     "nines_ledger_last_durable_timestamp_seconds",

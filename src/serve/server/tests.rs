@@ -63,7 +63,10 @@ impl Running {
         let stream = TcpStream::connect(self.addr).await.expect("the server listens");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
-        let mut request = Request::builder().method(method).uri(path).header("host", "nines");
+        let mut request = Request::builder().method(method).uri(path);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", "nines");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -149,6 +152,38 @@ async fn lifecycle_requests_are_refused_unless_enabled() {
     let answer = server.send("GET", "/-/reload", &[]).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(answer.header("allow").replace(' ', ""), "PUT,POST");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_make_its_reader_reload_or_quit() {
+    let mut server = start();
+    let held = server.held.take().expect("held");
+    let own = format!("http://{}", server.addr);
+    let host = server.addr.to_string();
+    let host = ("host", host.as_str());
+    for foreign in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", own.as_str())],
+        &[("origin", "http://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "")],
+    ] {
+        let headers = [&[host][..], foreign].concat();
+        for path in ["/-/quit", "/-/reload"] {
+            let answer = server.send("POST", path, &headers).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{foreign:?}");
+            assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+        }
+        assert_eq!(server.send("GET", "/", &headers).await.status, StatusCode::OK);
+    }
+    drop(held);
+    for ours in [&[][..], &[("sec-fetch-site", "same-origin")], &[("origin", own.as_str())]] {
+        let headers = [&[host][..], ours].concat();
+        // Passed on, to a daemon that is gone.
+        let answer = server.send("POST", "/-/quit", &headers).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{ours:?}");
+    }
 }
 
 #[tokio::test]
@@ -346,6 +381,36 @@ async fn a_slow_head_is_cut_off() {
         let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest));
         let _ = ended.await.expect("the connection ends");
     }
+}
+
+#[tokio::test]
+async fn half_open_connections_do_not_keep_others_out() {
+    let held = fixture::held(fixture::platform());
+    let server = Server::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let server = server.with_places(4);
+    let addr = server.local_addr();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(server.run(held.site.clone(), async { drop(stopped.await) }));
+    let running = Running { addr, held: Some(held), stop, task };
+    let mut held_open = Vec::new();
+    for n in 0..40 {
+        let mut stream = TcpStream::connect(addr).await.expect("the server listens");
+        let beginning: &[u8] = if n % 2 == 0 { b"" } else { b"GET / HTTP/1.1\r\nHost: n" };
+        // The server may have hung up already.
+        let _ = stream.write_all(beginning).await;
+        held_open.push(stream);
+    }
+    let answer = tokio::time::timeout(HEAD_TIMEOUT / 3, running.get("/metrics")).await;
+    let text = answer.expect("long before their time is up").text();
+    let value = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+    };
+    assert_eq!(value("nines_http_connections"), Some(4), "{text}");
+    // 41 connections on 4 places.
+    assert_eq!(value("nines_http_connections_evicted_total"), Some(37));
+    assert_eq!(value("nines_http_connection_waits_total"), Some(0));
+    drop(running.stop);
+    running.task.await.expect("no panic").expect("no error");
 }
 
 #[tokio::test]

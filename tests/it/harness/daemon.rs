@@ -134,6 +134,17 @@ impl Daemon {
         Some(Status { at, totals })
     }
 
+    /// Its memory as the kernel counts it, in bytes: the most it has ever had resident.
+    #[track_caller]
+    pub fn memory(&self) -> u64 {
+        let process = self.process.as_ref().expect("the daemon is running");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("the daemon's own page");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("VmHWM");
+        1024 * kilobytes.parse::<u64>().expect("a number")
+    }
+
     fn running(&mut self) -> &mut Process {
         self.process.as_mut().expect("the daemon is running")
     }

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod daemon;
 pub mod exposition;
 pub mod http;
+pub mod load;
 pub mod nginx;
 pub mod ports;
 pub mod process;

@@ -1,0 +1,75 @@
+//! How a daemon is doing under load: start lag out of its own metrics, memory out of the system's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::daemon::Daemon;
+use super::exposition::Exposition;
+use super::wait::until;
+
+/// Specs of one service with a probe for each URL, all with this interval and timeout.
+pub fn many_probes(urls: &[String], interval: &str, timeout: &str) -> String {
+    let mut text =
+        "apiVersion: nines/v1\nkind: Service\nmetadata: {name: crowd}\nspec:\n  probes:\n"
+            .to_owned();
+    for (n, url) in urls.iter().enumerate() {
+        let http = format!("http: {{url: \"{url}\", maxBody: 64KiB}}");
+        let times = format!("interval: {interval}, timeout: {timeout}");
+        text.push_str(&format!("    - {{name: p{n}, {http}, {times}}}\n"));
+    }
+    text
+}
+
+/// The start lags of at least so many probes that start from now on.
+pub fn start_lag(daemon: &Daemon, n_least: u64, limit: Duration) -> StartLag {
+    let before = StartLag::read(&daemon.metrics());
+    until("enough probes to start", limit, || {
+        let now = StartLag::read(&daemon.metrics());
+        let lag = now.since(&before);
+        (lag.n() >= n_least).then_some(lag)
+    })
+}
+
+/// How many probes started within which lag; edges in microseconds, cumulative.
+#[derive(Clone, Debug, Default)]
+pub struct StartLag(BTreeMap<u64, u64>);
+
+impl StartLag {
+    /// All that has been counted so far.
+    pub fn read(metrics: &Exposition) -> Self {
+        let mut counts = BTreeMap::new();
+        for sample in &metrics.samples {
+            if sample.name == "nines_probe_start_lag_seconds_bucket" {
+                let edge: f64 = sample.labels["le"].replace("+Inf", "inf").parse().expect("edge");
+                *counts.entry((edge * 1e6) as u64).or_default() += sample.value as u64;
+            }
+        }
+        StartLag(counts)
+    }
+
+    fn since(&self, before: &StartLag) -> StartLag {
+        let earlier = |edge| before.0.get(edge).copied().unwrap_or(0);
+        StartLag(self.0.iter().map(|(edge, n)| (*edge, n - earlier(edge))).collect())
+    }
+
+    /// How many started.
+    pub fn n(&self) -> u64 {
+        self.0.values().last().copied().unwrap_or(0)
+    }
+
+    /// The edge below which 99 of 100 lags lie.
+    pub fn p99(&self) -> Duration {
+        let enough = (self.n() * 99).div_ceil(100);
+        let edge = self.0.iter().find(|(_, n)| **n >= enough).map_or(u64::MAX, |(edge, _)| *edge);
+        Duration::from_micros(edge)
+    }
+}
+
+#[test]
+fn the_99th_of_100_lags_is_found_between_two_readings() {
+    let at = |n: [u64; 3]| StartLag([1_000, 5_000, u64::MAX].into_iter().zip(n).collect());
+    let lag = at([199, 300, 300]).since(&at([100, 200, 200]));
+    assert_eq!((lag.n(), lag.p99()), (100, Duration::from_millis(1)));
+    assert_eq!(at([98, 100, 100]).p99(), Duration::from_millis(5));
+    assert_eq!(at([0, 0, 1]).p99(), Duration::from_micros(u64::MAX));
+}

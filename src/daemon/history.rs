@@ -74,7 +74,8 @@ pub fn of_ledger(
     to: Option<Timestamp>,
 ) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
     anyhow::ensure!(path.is_dir(), "there is no ledger at {}", path.display());
-    let mut ledger = Ledger::open(path, ledger::Options { reserve_bytes: 0, max_bytes: None })?;
+    let options = ledger::Options { reserve_bytes: 0, ..ledger::Options::default() };
+    let mut ledger = Ledger::open(path, options)?;
     let known: BTreeMap<ProbeId, SeriesId> = ledger
         .all_series()
         .filter(|(_, of, _)| *of == vantage)

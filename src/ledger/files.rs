@@ -6,8 +6,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::damage::{Damage, Part};
+use super::disk::Disk;
 use super::error::LedgerError;
 use super::wal;
 
@@ -30,6 +32,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
     /// Keeps the lock; the system lets go of it when the process ends, however it ends.
     lock: File,
 }
@@ -43,23 +46,28 @@ impl Drop for Directory {
 
 impl Directory {
     /// Creates the directory where it is missing, checks that it is ours, and locks it.
-    pub fn claim(path: &Path) -> Result<Self, LedgerError> {
+    pub fn claim(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, LedgerError> {
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => return Err(LedgerError::NotADirectory(path.into())),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, disk.as_ref())?,
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(LedgerError::NotADirectory(path.into()));
             }
             Err(source) => return Err(LedgerError::Unwritable { path: path.into(), source }),
         }
-        refuse_foreign(path)?;
+        refuse_foreign(path, disk.as_ref())?;
         let lock = lock(path)?;
-        let directory = Directory { path: path.into(), lock };
-        if !directory.database().exists() && path.join(LOG).exists() {
+        let directory = Directory { path: path.into(), disk, lock };
+        if !directory.has(DATABASE)? && directory.has(LOG)? {
             return Err(LedgerError::Missing(directory.database()));
         }
         Ok(directory)
+    }
+
+    /// The disk under it.
+    pub fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
     }
 
     /// Where the database is.
@@ -67,10 +75,20 @@ impl Directory {
         self.path.join(DATABASE)
     }
 
+    /// Whether there is a database.
+    pub fn has_database(&self) -> Result<bool, LedgerError> {
+        self.has(DATABASE)
+    }
+
+    fn has(&self, name: &str) -> Result<bool, LedgerError> {
+        let path = self.path.join(name);
+        self.disk.has(&path).map_err(|source| LedgerError::Io { doing: "look for", path, source })
+    }
+
     /// An empty place to make a database in, before [`Directory::adopt`].
     pub fn unfinished(&self) -> Result<PathBuf, LedgerError> {
         let path = self.path.join(UNFINISHED);
-        match fs::remove_file(&path) {
+        match self.disk.remove(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(LedgerError::Unwritable { path, source })
             }
@@ -81,9 +99,9 @@ impl Directory {
     /// Makes the finished database the ledger, for good: it is there completely or not at all.
     pub fn adopt(&self, finished: &Path) -> Result<(), LedgerError> {
         let io = |source| LedgerError::Io { doing: "create", path: self.database(), source };
-        File::open(finished).and_then(|file| file.sync_all()).map_err(io)?;
-        fs::rename(finished, self.database()).map_err(io)?;
-        sync_directory(&self.path)
+        self.disk.sync(finished).map_err(io)?;
+        self.disk.rename(finished, &self.database()).map_err(io)?;
+        sync_directory(&self.path, self.disk())
     }
 
     /// Looks for damage in the log, before SQLite drops what follows it. A damaged log is kept
@@ -91,31 +109,44 @@ impl Directory {
     pub fn inspect_log(&self) -> Result<Option<Damage>, LedgerError> {
         let path = self.path.join(LOG);
         let io = |source| LedgerError::Io { doing: "read", path: path.clone(), source };
-        let Some(why) = wal::rot(&path).map_err(io)? else { return Ok(None) };
+        let log = match self.disk.len(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            len => (len.map_err(io)?, self.disk.read(&path).map_err(io)?),
+        };
+        let Some(why) = wal::rot(log.0, log.1).map_err(io)? else { return Ok(None) };
         // Nothing depends on the copy; a disk without room for it must not keep us out.
-        let _ = fs::copy(&path, self.path.join(DAMAGED_LOG));
+        let copy = |mut log| self.disk.write(&self.path.join(DAMAGED_LOG), &mut log);
+        let _ = self.disk.read(&path).and_then(copy);
         Ok(Some(Damage::new(Part::Log, why)))
+    }
+
+    /// Makes sure that the log is on the disk and not in memory only, whatever became of earlier
+    /// syncs, before SQLite copies it into the database and a power failure in the middle of that
+    /// leaves half a commit there.
+    pub fn renew_log(&self) -> Result<(), LedgerError> {
+        let path = self.path.join(LOG);
+        match self.disk.renew(&path) {
+            Err(source) if !matches!(source.kind(), io::ErrorKind::NotFound) => {
+                Err(LedgerError::Io { doing: "sync", path, source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Bytes that the ledger takes on disk, its log and reserve included.
     pub fn bytes(&self) -> u64 {
-        let len = |name: &str| fs::metadata(self.path.join(name)).map_or(0, |m| m.len());
+        let len = |name: &str| self.disk.len(&self.path.join(name)).unwrap_or(0);
         [DATABASE, LOG, RESERVE].into_iter().map(len).sum()
     }
 
     /// Sets bytes aside for a full disk; false if there is no room for them.
     pub fn reserve(&self, bytes: u64) -> bool {
         let path = self.path.join(RESERVE);
-        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+        if self.disk.len(&path).is_ok_and(|found| found == bytes) {
             return true;
         }
         // Real bytes: a hole in a sparse file would set nothing aside.
-        let fill = || -> io::Result<()> {
-            let mut file = File::create(&path)?;
-            io::copy(&mut io::repeat(0x4e).take(bytes), &mut file)?;
-            file.sync_all()
-        };
-        let kept = fill().is_ok();
+        let kept = self.disk.write(&path, &mut io::repeat(0x4e).take(bytes)).is_ok();
         if !kept {
             self.release();
         }
@@ -124,30 +155,27 @@ impl Directory {
 
     /// Gives the reserve back to the file system; false if there was none.
     pub fn release(&self) -> bool {
-        fs::remove_file(self.path.join(RESERVE)).is_ok()
+        self.disk.remove(&self.path.join(RESERVE)).is_ok()
     }
 }
 
-fn create(path: &Path) -> Result<(), LedgerError> {
+fn create(path: &Path, disk: &dyn Disk) -> Result<(), LedgerError> {
     let unwritable = |source| LedgerError::Unwritable { path: path.into(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-    sync_directory(parent.unwrap_or(Path::new(".")))
+    sync_directory(parent.unwrap_or(Path::new(".")), disk)
 }
 
 /// Makes the names in a directory durable.
-fn sync_directory(path: &Path) -> Result<(), LedgerError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(|source| LedgerError::Io {
-        doing: "sync the directory",
-        path: path.into(),
-        source,
-    })
+fn sync_directory(path: &Path, disk: &dyn Disk) -> Result<(), LedgerError> {
+    let doing = "sync the directory";
+    disk.sync(path).map_err(|source| LedgerError::Io { doing, path: path.into(), source })
 }
 
 /// A directory with other things in it and no ledger is somebody else's.
-fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
+fn refuse_foreign(path: &Path, disk: &dyn Disk) -> Result<(), LedgerError> {
     let unreadable = |source| LedgerError::Unwritable { path: path.into(), source };
-    if path.join(DATABASE).exists() {
+    if disk.has(&path.join(DATABASE)).map_err(unreadable)? {
         return Ok(());
     }
     for entry in fs::read_dir(path).map_err(unreadable)? {

@@ -7,6 +7,7 @@
 
 mod batch;
 mod damage;
+mod disk;
 mod error;
 mod files;
 mod frontier;
@@ -30,6 +31,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::time::Instant;
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 use crate::model::{Record, SeriesId};
 
 pub use damage::{Damage, MAX_QUARANTINED, Part};
+pub use disk::{Disk, SystemDisk};
 pub use error::LedgerError;
 pub use range::LatencyRange;
 pub use reader::Reader;
@@ -59,12 +62,14 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// The database does not grow beyond this many bytes; none for no limit but the disk's.
     pub max_bytes: Option<u64>,
+    /// What the files are on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Options {
     /// 8 MiB in reserve: hours of failures only, at a hundred a second.
     fn default() -> Self {
-        Options { reserve_bytes: 8 << 20, max_bytes: None }
+        Options { reserve_bytes: 8 << 20, max_bytes: None, disk: Arc::new(SystemDisk) }
     }
 }
 
@@ -108,7 +113,7 @@ impl Ledger {
     /// another application's, of a later version, or damaged so that SQLite cannot read it.
     /// Nothing is changed or deleted in any of these cases.
     pub fn open(directory: &Path, options: Options) -> Result<Self, LedgerError> {
-        let directory = Directory::claim(directory)?;
+        let directory = Directory::claim(directory, options.disk.clone())?;
         if options.reserve_bytes > 0 {
             // Without room for a reserve there is none; the writer tries again later.
             directory.reserve(options.reserve_bytes);

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
+use super::disk::{Disk, SystemDisk};
 use super::error::LedgerError;
 use super::files::Directory;
 use super::head::Head;
@@ -67,25 +68,39 @@ CREATE TABLE quarantine(
 /// Opens the ledger's database for writing; makes it if there is none.
 pub(super) fn open(directory: &Directory) -> Result<Connection, LedgerError> {
     let path = directory.database();
-    if !path.exists() {
+    if !directory.has_database()? {
         create(directory)?;
     }
+    directory.renew_log()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = connect(&path, flags)?;
+    let db = connect(&path, flags, directory.disk())?;
     require(&path, &db, "journal_mode", Value::from("wal".to_owned()))?;
     require(&path, &db, "synchronous", Value::from(2))?;
     // A log that grew through one large transaction shrinks again at the next checkpoint.
     require(&path, &db, "journal_size_limit", Value::from(64 << 20))?;
+    empty_log(&path, &db)?;
     Ok(db)
+}
+
+/// Begins the log anew. What torn or failed commits left behind at its end would be taken for
+/// damage once later commits have been written over its beginning.
+fn empty_log(path: &Path, db: &Connection) -> Result<(), LedgerError> {
+    match db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        // Without room, or while somebody reads, it stays as it is for now.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
+        emptied => emptied.map_err(|source| LedgerError::sql(path, "open", source)),
+    }
 }
 
 /// Opens the ledger's database for reading, beside its writer.
 pub(super) fn open_to_read(directory: &Path) -> Result<Connection, LedgerError> {
     let path = directory.join(super::files::DATABASE);
-    if !path.exists() {
+    let io = |source| LedgerError::Io { doing: "look for", path: path.clone(), source };
+    if !SystemDisk.has(&path).map_err(io)? {
         return Err(LedgerError::Missing(path));
     }
-    connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    connect(&path, flags, &SystemDisk)
 }
 
 /// A ledger comes into being under another name and is renamed once it is complete, so that an
@@ -96,7 +111,7 @@ fn create(directory: &Directory) -> Result<(), LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(&path, flags).map_err(sql)?;
+    let db = connection(&path, flags, directory.disk()).map_err(sql)?;
     require(&path, &db, "page_size", Value::from(PAGE_BYTES))?;
     require(&path, &db, "auto_vacuum", Value::from(0))?;
     require(&path, &db, "application_id", Value::from(APPLICATION_ID))?;
@@ -109,16 +124,26 @@ fn create(directory: &Directory) -> Result<(), LedgerError> {
     directory.adopt(&path)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
+fn connection(path: &Path, flags: OpenFlags, disk: &dyn Disk) -> rusqlite::Result<Connection> {
+    match disk.vfs() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+        None => Connection::open_with_flags(path, flags),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags, disk: &dyn Disk) -> Result<Connection, LedgerError> {
     let sql = |source| LedgerError::sql(path, "open", source);
-    let db = Connection::open_with_flags(path, flags).map_err(sql)?;
+    let db = connection(path, flags, disk).map_err(sql)?;
     db.busy_timeout(BUSY).map_err(sql)?;
     db.set_prepared_statement_cache_capacity(64);
     refuse_others(path, &db)?;
     require(path, &db, "cell_size_check", Value::from(1))?;
     require(path, &db, "trusted_schema", Value::from(0))?;
     require(path, &db, "temp_store", Value::from(2))?;
-    require(path, &db, "mmap_size", Value::from(0))?;
+    // A disk that cannot be mapped into memory does not answer.
+    if db.pragma_query_value(None, "mmap_size", |_| Ok(())).optional().map_err(sql)?.is_some() {
+        require(path, &db, "mmap_size", Value::from(0))?;
+    }
     // KiB, when negative: bounds our memory, and a restart reads everything once anyway.
     require(path, &db, "cache_size", Value::from(-8_192))?;
     Ok(db)

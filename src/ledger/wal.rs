@@ -5,21 +5,14 @@
 //! so a wrong frame with a whole commit and more behind it is rot. Changes nothing.
 //! Format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// What SQLite will drop from the log although it was durable once; none if nothing.
-pub(super) fn rot(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let len = file.metadata()?.len();
-    let mut log = BufReader::with_capacity(1 << 20, file);
+/// What SQLite will drop from a log of `len` bytes although it was durable once; none if nothing.
+pub(super) fn rot(len: u64, log: impl Read) -> io::Result<Option<String>> {
+    let mut log = BufReader::with_capacity(1 << 20, log);
     let mut header = [0; HEADER];
     if len < HEADER as u64 {
         return Ok(None);

@@ -9,7 +9,7 @@ fn start(directory: &Path, options: Options) -> Writer {
 }
 
 /// Waits until the writer says so; the test's own limit is the last resort of a hanging one.
-fn until(writer: &Writer, what: &str, true_of: impl Fn(&Stats) -> bool) -> Stats {
+pub(super) fn until(writer: &Writer, what: &str, true_of: impl Fn(&Stats) -> bool) -> Stats {
     let start = Instant::now();
     loop {
         let stats = writer.stats();
@@ -137,7 +137,7 @@ fn a_full_disk_loses_no_failure_and_is_got_over_without_a_restart() {
     let old: Vec<_> = (0..400).map(|series| slice(series, 0, 3_600, None)).collect();
     ledger.append(&old).expect("kept");
     ledger.close().expect("closes");
-    let options = Options { max_bytes: Some(60 * 8_192), reserve_bytes: 64 << 10 };
+    let options = Options { max_bytes: Some(60 * 8_192), reserve_bytes: 64 << 10, ..plain() };
     let writer = start(directory.path(), options);
 
     let mut submitted = 0;

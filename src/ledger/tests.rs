@@ -1,7 +1,11 @@
 //! Tests of the ledger as a whole: what goes in comes back, once, whatever happened meanwhile.
 
+mod crash;
 mod damage;
+mod drive;
+mod fault;
 mod open;
+mod oracle;
 mod tiers;
 mod writer;
 

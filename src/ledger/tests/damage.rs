@@ -134,7 +134,7 @@ fn judge_all(truth: &Truth, cases: &[(Range<usize>, u8)]) -> BTreeMap<Judgement,
     };
     let mut counts = BTreeMap::new();
     std::thread::scope(|scope| {
-        let parts = cases.chunks(cases.len().div_ceil(threads));
+        let parts = cases.chunks(cases.len().div_ceil(threads).max(1));
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || some(part))).collect();
         for thread in threads {
             let part: BTreeMap<Judgement, usize> = thread.join().expect("no case may fail");
@@ -144,22 +144,49 @@ fn judge_all(truth: &Truth, cases: &[(Range<usize>, u8)]) -> BTreeMap<Judgement,
     counts
 }
 
+fn all_of_it() -> bool {
+    std::env::var_os("NINES_DAMAGE_ALL").is_some()
+}
+
+/// Bytes of empty room that are flipped together; each on its own with `NINES_DAMAGE_ALL`.
+const EMPTY_TOGETHER: usize = 64;
+
 #[test]
 fn no_flipped_byte_is_silently_wrong() {
     let directory = scratch();
     let truth = Truth::of(directory.path());
-    // One in three of the bytes that say something, the edges of every page, and some of the
-    // empty room; all bytes of bodies have a test of their own.
-    let says = |at: &usize| match truth.bytes[*at] {
-        0 => at % 8_192 < 12 || at.is_multiple_of(331),
-        _ => at % 8_192 < 128 || at.is_multiple_of(3),
-    };
-    let cases: Vec<_> =
-        (0..truth.bytes.len()).filter(says).map(|at| (at..at + 1, 1_u8 << (at % 8))).collect();
+    let singly = all_of_it();
+    // Every byte is flipped: each that says something and each at the head of a page on its
+    // own, and the empty room in between in stretches, which must make no difference at all.
+    let empty = |at: usize| !singly && at % 8_192 >= 128 && truth.bytes[at] == 0;
+    let (mut cases, mut rooms) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < truth.bytes.len() {
+        let to = (at..truth.bytes.len()).take_while(|at| empty(*at)).take(EMPTY_TOGETHER).count();
+        if to > 0 {
+            rooms.push((at..at + to, 1_u8 << (at % 8)));
+        } else {
+            cases.push((at..at + 1, 1_u8 << (at % 8)));
+        }
+        at += to.max(1);
+    }
     let counts = judge_all(&truth, &cases);
     // The rows alone are thousands of bytes: were they not checked, this would tell.
-    assert!(counts[&Judgement::Told] > 250, "{counts:?}");
+    assert!(counts[&Judgement::Told] > 750, "{counts:?}");
     assert!(counts[&Judgement::Whole] > 100, "{counts:?}");
+    let told = |(range, mask): (Range<usize>, u8)| {
+        let alone = judge_all(&truth, &[(range.clone(), mask)]);
+        let whole = alone.contains_key(&Judgement::Whole);
+        if whole { Vec::new() } else { range.map(|at| (at..at + 1, mask)).collect() }
+    };
+    // Some of what is zero is content.
+    let n = rooms.len();
+    let content: Vec<_> = rooms.into_iter().flat_map(told).collect();
+    let zeros = judge_all(&truth, &content);
+    println!(
+        "{} bytes: {counts:?} singly, {n} stretches of empty room, {zeros:?} of zeros that count",
+        truth.bytes.len()
+    );
 }
 
 #[test]
@@ -196,7 +223,9 @@ fn no_truncation_is_silently_wrong() {
     let directory = scratch();
     let truth = Truth::of(directory.path());
     let full = truth.bytes.len();
-    for len in (0..full).step_by(509).chain((1..full / 8_192).map(|page| page * 8_192)) {
+    // Every length around the edges of pages, and others in between.
+    let says = |len: &usize| all_of_it() || len.is_multiple_of(101) || (len + 8) % 8_192 < 16;
+    for len in (0..full).filter(says) {
         let what = format!("cut at {len}");
         let judgement = truth.judge(directory.path(), &truth.bytes[..len], &what);
         // The last page is an empty quarantine: nothing is lost with its end.

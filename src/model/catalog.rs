@@ -67,6 +67,14 @@ impl Service {
         self.labels.get("team").map_or("", String::as_str)
     }
 
+    /// What it promises to those who need it: its SLO `availability` if there is one, else the
+    /// one that promises least among those without a latency; none without such an SLO.
+    pub fn promise(&self) -> Option<&Slo> {
+        let plain = || self.slos.iter().filter(|slo| slo.latency_under.is_none());
+        let named = plain().find(|slo| slo.id.name() == "availability");
+        named.or_else(|| plain().min_by_key(|slo| slo.objective))
+    }
+
     /// The name to show to people.
     pub fn title(&self) -> &str {
         self.display_name.as_deref().unwrap_or(self.name.as_str())

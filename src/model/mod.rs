@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod catalog;
 pub mod check;
+pub mod composition;
 pub mod decimal;
 pub mod egress;
 pub mod evidence;

@@ -244,7 +244,7 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
         probes: probes.iter().map(id).collect(),
         latency_under: Some(Duration::from_millis(50)),
         objective: "99.9%".parse().expect("an objective"),
-        window: Duration::from_secs(30 * 86_400),
+        window: Duration::from_secs(30 * 86_400).into(),
         unknown: Default::default(),
         policy: Some(AlertPolicy::workbook()),
     };

@@ -16,7 +16,6 @@ use crate::engine::backtest::{self, Interval, Replay, Score};
 use crate::engine::evaluate::Histories;
 use crate::engine::render;
 use crate::engine::series::Series;
-use crate::model::time::format_duration;
 use crate::model::{Catalog, Severity, ShortThreshold, Slo, SloId, Timestamp, decimal, number};
 
 use super::Format;
@@ -131,7 +130,7 @@ impl Finding<'_> {
         let mut json = json!({
             "slo": self.slo.id.as_str(),
             "objective": self.slo.objective.ratio(),
-            "window": format_duration(self.slo.window),
+            "window": self.slo.window.to_string(),
             "states": states,
             "alerts": [],
             "pages": [],
@@ -172,9 +171,7 @@ impl Finding<'_> {
         writeln!(
             out,
             "{}: {} over {}, {first} to {last}",
-            self.slo.id,
-            self.slo.objective,
-            format_duration(self.slo.window),
+            self.slo.id, self.slo.objective, self.slo.window,
         )?;
         writeln!(
             out,

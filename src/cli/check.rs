@@ -13,8 +13,7 @@ use super::Format;
 use crate::daemon::files;
 use crate::engine::feasibility::{self, Feasibility, Fraction};
 use crate::model::evidence::DECLARED_OUTAGE;
-use crate::model::time::format_duration;
-use crate::model::{Catalog, Severity, Slo, decimal, number};
+use crate::model::{Catalog, Severity, Slo, Window, decimal, number};
 use crate::spec::{self, Level, Loaded, Problem};
 
 /// Exit code when the specs are invalid, or have warnings where those are not allowed.
@@ -108,7 +107,7 @@ impl Report<'_> {
             writeln!(out, "{}", problem.render(self.check.colour))?;
         }
         for (slo, each) in self.slos() {
-            writeln!(out, "{}: {} over {}", slo.id, slo.objective, format_duration(slo.window))?;
+            writeln!(out, "{}: {} over {}", slo.id, slo.objective, slo.window)?;
             for line in sentences(slo, each) {
                 writeln!(out, "  {line}")?;
             }
@@ -148,7 +147,10 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
     let mut lines = vec![format!(
         "{} of budget in {}; one failed probe costs {}",
         number::duration(each.budget),
-        format_duration(slo.window),
+        match slo.window {
+            Window::Rolling(_) => slo.window.to_string(),
+            Window::Calendar(_) => format!("the shortest {}", slo.window),
+        },
         percent(each.lost_probe),
     )];
     for severity in Severity::ALL {
@@ -203,7 +205,7 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
     json!({
         "slo": slo.id.as_str(),
         "objective": slo.objective.ratio(),
-        "window": format_duration(slo.window),
+        "window": slo.window.to_string(),
         "budget_seconds": seconds(each.budget),
         "slots": text(each.slots),
         "lost_probe_budget_ratio": text(each.lost_probe),

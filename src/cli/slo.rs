@@ -97,7 +97,7 @@ fn holds(slo: &Value, wish: FailOn) -> bool {
         alerts.into_iter().any(|a| a["name"] == name && a["firing"] == true)
     };
     match wish {
-        FailOn::Spent => status["accounting"] == "spent",
+        FailOn::Spent => status["accounting"] == "spent" || status["accounting"] == "lost",
         FailOn::Page => firing("NinesErrorBudgetBurnFast"),
         FailOn::Ticket => firing("NinesErrorBudgetBurnSlow"),
         FailOn::NoData => status["sli"].is_null(),

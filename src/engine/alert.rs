@@ -346,7 +346,7 @@ fn budget_text(slo: &Slo, status: &SloStatus) -> String {
     let sli = number::percent(counted.good, counted.total());
     let left = budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds);
     let whole = number::duration(budget.total_time());
-    let window = format_duration(slo.window);
+    let window = &slo.window;
     let (bad, total) = (counted.bad, counted.total());
     let coverage = status.coverage;
     let coverage = number::percent_of(coverage.numerator as i128, coverage.denominator);

@@ -134,7 +134,13 @@ fn step_over(
     if series.first().is_none_or(|first| first > at.minus(*longest)) {
         return 1;
     }
-    u32::try_from(series.steady_seconds(edges, at)).unwrap_or(u32::MAX).max(1)
+    let steady = series.steady_seconds(edges, at);
+    // What a burn rate is worth changes with the length of a calendar's period.
+    let same = match slo.window.calendar() {
+        Some(_) => slo.window.period(at).end.plus(SECOND).since(at).as_secs(),
+        None => u64::MAX,
+    };
+    u32::try_from(steady.min(same)).unwrap_or(u32::MAX).max(1)
 }
 
 /// Intervals in the making.

@@ -10,6 +10,7 @@ use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::decimal::cmp_products;
 use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
+use crate::model::window::Period;
 use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Timestamp};
 
 use super::forecast;
@@ -83,7 +84,8 @@ impl<'a> Moment<'a> {
     pub fn of_slo(histories: Histories<'a>, slo: &Slo, at: Timestamp) -> Self {
         let mut moment = Moment::new(histories, at);
         let pairs = slo.policy.iter().flat_map(|policy| &policy.pairs);
-        let lengths = pairs.flat_map(|pair| [pair.long, pair.short]).chain([slo.window]);
+        let look_back = slo.window.look_back(at);
+        let lengths = pairs.flat_map(|pair| [pair.long, pair.short]).chain([look_back]);
         let mut known: Vec<(Duration, Tally)> = Vec::with_capacity(9);
         for length in lengths {
             if known.iter().all(|(other, _)| *other != length) {
@@ -110,6 +112,13 @@ impl<'a> Moment<'a> {
     /// The tick.
     pub fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// How many events are still to come in a period, if they go on as they came; none if that
+    /// cannot be told.
+    pub fn rest(&self, period: Period) -> Option<u64> {
+        let rest = |series: &Series| series.still_due(self.at, period.end);
+        self.histories.iter().map(rest).sum()
     }
 
     /// How much of `[at - length, at)` lies after the first event, up to where events speak.
@@ -192,7 +201,7 @@ pub fn judge_pair(
         // What is nearly always so: no burn rate is negative.
         return PairVerdict { significant: false, fires: false, blind };
     }
-    let threshold = pair.burn_threshold(slo.window);
+    let threshold = pair.burn_threshold(slo.window.period(moment.at).length());
     let significant = long.counted.burns_above(slo.objective, threshold)
         && long.decides(slo.objective, threshold);
     let short_threshold = match policy.short_threshold {
@@ -231,28 +240,29 @@ pub fn stays_quiet(histories: Histories<'_>, slo: &Slo, from: Timestamp, until: 
         }
         let shared = Counted::of(before_from - histories.before(shared_since), slo.unknown);
         let worst = Counted { good: shared.total().saturating_sub(bad), bad };
-        !worst.burns_above(slo.objective, pair.burn_threshold(slo.window))
+        !worst.burns_above(slo.objective, pair.burn_threshold(slo.window.shortest()))
     })
 }
 
 /// Evaluates everything about one SLO at one tick. `pairs` says which pairs fire.
 pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
-    let whole = Look::back(moment, slo.window, slo.unknown);
-    let budget = Budget { counted: whole.counted, objective: slo.objective, window: slo.window };
+    let period = slo.window.period(moment.at);
+    let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
+    let rest = slo.window.calendar().and_then(|_| moment.rest(period));
+    let budget = Budget::new(whole.counted, slo.objective, period.length())
+        .with_rest(rest.unwrap_or_default());
     let windows = slo.policy.as_ref().map(|policy| policy.windows()).unwrap_or_default();
     let burn = |window| Burn { window, counted: Counted::of(moment.window(window), slo.unknown) };
     let record = moment.histories.record();
-    let accounting = match budget.is_spent() {
-        true => Accounting::Spent,
-        false => Accounting::WithinBudget,
-    };
+    let accounting = Accounting::of(&budget);
     let evidence = match accounting {
-        Accounting::Spent => Evidence::Breached,
+        Accounting::Spent | Accounting::Lost => Evidence::Breached,
         _ if is_met(&record, &whole, slo.objective) => Evidence::Met,
         _ => Evidence::NotYetProven,
     };
     SloStatus {
         at: moment.at,
+        period,
         tally: whole.tally,
         totals: moment.before,
         budget,
@@ -269,7 +279,13 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
 
 /// Whether more than the whole budget is spent, and enough of the window was seen to say so.
 pub fn is_exhausted(moment: &Moment<'_>, slo: &Slo) -> bool {
-    let whole = Look::back(moment, slo.window, slo.unknown);
+    let period = slo.window.period(moment.at);
+    let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
+    if let Some(rest) = slo.window.calendar().and_then(|_| moment.rest(period)) {
+        // What is still to come is in the budget, so the bad events alone settle it.
+        let budget = Budget::new(whole.counted, slo.objective, period.length());
+        return budget.with_rest(rest).is_spent();
+    }
     whole.counted.burns_above(slo.objective, (1, 1)) && whole.decides(slo.objective, (1, 1))
 }
 
@@ -278,3 +294,6 @@ fn is_met(record: &evidence::Record, whole: &Look, objective: Objective) -> bool
     let worst = Counted::of(whole.tally, UnknownPolicy::Bad);
     record.supports(objective, DECLARED_OUTAGE) && !worst.burns_above(objective, (1, 1))
 }
+
+#[cfg(test)]
+mod tests;

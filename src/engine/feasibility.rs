@@ -62,9 +62,9 @@ impl Fraction {
 pub struct Feasibility {
     /// Which SLO.
     pub slo: SloId,
-    /// The budget as time of full outage.
+    /// The budget as time of full outage; of a calendar, that of its shortest period.
     pub budget: Duration,
-    /// How many slots are scheduled in the window.
+    /// How many slots are scheduled in the window; of a calendar, in its shortest period.
     pub slots: Fraction,
     /// The share of the budget that one lost probe spends.
     pub lost_probe: Fraction,
@@ -172,8 +172,8 @@ pub fn assess(catalog: &Catalog) -> Vec<Feasibility> {
 
 /// Looks at one SLO whose probes have these intervals.
 pub fn assess_slo(slo: &Slo, intervals: &[Duration]) -> Feasibility {
-    let budget_ratio = budget_ratio(slo.objective);
-    let slots = slots_within(slo.window, intervals);
+    let (budget_ratio, window) = (budget_ratio(slo.objective), slo.window.shortest());
+    let slots = slots_within(window, intervals);
     let lost_probe = inverse(slots.times(budget_ratio));
     let policy = slo.policy.as_deref();
     let pair = |pair: &Pair| policy.map(|policy| assess_pair(slo, policy, pair, intervals));
@@ -182,13 +182,13 @@ pub fn assess_slo(slo: &Slo, intervals: &[Duration]) -> Feasibility {
     let findings = findings(policy, &pairs, lost_probe, intervals);
     let evidence_probes = clean_probes(slo.objective);
     // n slots at this rate take n * window / slots.
-    let evidence = Fraction::new(slo.window.as_micros(), 1)
+    let evidence = Fraction::new(window.as_micros(), 1)
         .times(inverse(Some(slots)))
         .and_then(|time| time.times(Fraction::new(u128::from(evidence_probes), 1)));
     let counted = Counted::default();
     Feasibility {
         slo: slo.id.clone(),
-        budget: Budget { counted, objective: slo.objective, window: slo.window }.total_time(),
+        budget: Budget::new(counted, slo.objective, window).total_time(),
         slots,
         lost_probe,
         pairs,
@@ -240,7 +240,7 @@ fn assess_pair(
     pair: &Pair,
     intervals: &[Duration],
 ) -> PairFeasibility {
-    let (numerator, denominator) = pair.burn_threshold(slo.window);
+    let (numerator, denominator) = pair.burn_threshold(slo.window.shortest());
     let burn = Fraction::new(numerator, denominator);
     // The share of bad slots above which the long and the short window speak.
     let budget = budget_ratio(slo.objective);

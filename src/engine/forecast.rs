@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::objective::PPB;
-use crate::model::{Slo, Tally, Timestamp};
+use crate::model::{Slo, Tally, Timestamp, Window};
 
 use super::evaluate::{Histories, Moment};
 use super::series::BadRun;
@@ -35,8 +35,16 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion
     if rates.is_empty() {
         return Exhaustion::Never;
     }
-    let past = Past::read(moment.histories(), slo, budget, moment.at());
-    let soonest = rates.iter().filter_map(|rate| past.project(*rate)).min();
+    let soonest = match slo.window {
+        Window::Rolling(length) => {
+            let past = Past::read(moment.histories(), slo, length, budget, moment.at());
+            rates.iter().filter_map(|rate| past.project(*rate)).min()
+        }
+        Window::Calendar(_) => {
+            let present = Present::read(moment, slo, budget);
+            rates.iter().filter_map(|rate| present.project(*rate)).min()
+        }
+    };
     soonest.map_or(Exhaustion::Never, Exhaustion::In)
 }
 
@@ -56,8 +64,14 @@ struct Past {
 }
 
 impl Past {
-    fn read(histories: Histories<'_>, slo: &Slo, budget: &Budget, at: Timestamp) -> Self {
-        let from = at.minus(slo.window);
+    fn read(
+        histories: Histories<'_>,
+        slo: &Slo,
+        length: Duration,
+        budget: &Budget,
+        at: Timestamp,
+    ) -> Self {
+        let from = at.minus(length);
         let with_unknown = slo.unknown == UnknownPolicy::Bad;
         let bad = |each: Tally| Counted::of(each, slo.unknown).bad as f64;
         let mut expiries: Vec<_> = histories
@@ -68,7 +82,7 @@ impl Past {
         expiries.sort_by(|a, b| a.0.total_cmp(&b.0));
         let first = histories.iter().filter_map(|series| series.first()).min().unwrap_or(at);
         let covered = at.since(first.max(from)).as_secs_f64().max(1.0);
-        let window = slo.window.as_secs_f64();
+        let window = length.as_secs_f64();
         let pace = budget.counted.total() as f64 / covered;
         // A window that is not yet full is judged as it will be once it is.
         let allowed = pace * window * f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
@@ -92,6 +106,42 @@ impl Past {
         // Failures that come in from now on leave after a window's length.
         let reached = since + (self.allowed - used).max(0.0) / incoming;
         (reached <= self.window).then(|| Duration::try_from_secs_f64(reached).ok()).flatten()
+    }
+}
+
+/// The present period of a calendar: nothing leaves it, and it ends.
+#[derive(Debug)]
+struct Present {
+    /// Bad events that may still come.
+    left: f64,
+    /// Events a second.
+    pace: f64,
+    /// Seconds to the end of the period.
+    ends_in: f64,
+}
+
+impl Present {
+    fn read(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Self {
+        let (at, period) = (moment.at(), slo.window.period(moment.at()));
+        let ends_in = period.end.since(at).as_secs_f64();
+        let first = moment.histories().iter().filter_map(|series| series.first()).min();
+        let covered = at.since(first.unwrap_or(at).max(period.start)).as_secs_f64().max(1.0);
+        let so_far = budget.counted.total() as f64;
+        let pace = match budget.rest {
+            0 => so_far / covered,
+            rest => rest as f64 / ends_in.max(1.0),
+        };
+        // Where the rest cannot be told, the period is judged as if it went on at this pace.
+        let all = so_far + pace * ends_in;
+        let allowed = all * f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
+        Present { left: (allowed - budget.counted.bad as f64).max(0.0), pace, ends_in }
+    }
+
+    /// The time after which more than what is allowed is used; none if the period ends before.
+    fn project(&self, rate: Counted) -> Option<Duration> {
+        let incoming = self.pace * rate.bad as f64 / rate.total().max(1) as f64;
+        let reached = self.left / incoming;
+        (reached < self.ends_in).then(|| Duration::try_from_secs_f64(reached).ok()).flatten()
     }
 }
 
@@ -129,7 +179,7 @@ mod tests {
             probes: Vec::new(),
             latency_under: None,
             objective: "99.9%".parse().expect("valid"),
-            window: Duration::from_secs(30 * 86_400),
+            window: Duration::from_secs(30 * 86_400).into(),
             unknown: UnknownPolicy::Exclude,
             policy: Some(Arc::new(AlertPolicy {
                 name: "test".parse().expect("valid"),
@@ -174,8 +224,9 @@ mod tests {
         };
         let (series, at) = ([series], Timestamp::from_secs(30 * DAY));
         let histories = Histories { series: &series, of: &[0] };
-        let counted = Counted::of(histories.window(slo.window, at), slo.unknown);
-        let budget = Budget { counted, objective: slo.objective, window: slo.window };
+        let window = slo.window.longest();
+        let counted = Counted::of(histories.window(window, at), slo.unknown);
+        let budget = Budget::new(counted, slo.objective, window);
         exhaustion(&Moment::new(histories, at), &slo, &budget)
     }
 
@@ -211,8 +262,7 @@ mod tests {
     fn a_spent_budget_is_gone_now_and_no_data_gives_no_forecast() {
         assert_eq!(project(&[(DAY, 3_000)], 2), Exhaustion::In(Duration::ZERO));
         let slo = slo();
-        let budget =
-            Budget { counted: Counted::default(), objective: slo.objective, window: slo.window };
+        let budget = Budget::new(Counted::default(), slo.objective, slo.window.longest());
         let histories = Histories { series: &[], of: &[] };
         let moment = Moment::new(histories, Timestamp::from_secs(0));
         let read = exhaustion(&moment, &slo, &budget);

@@ -155,7 +155,9 @@ impl Engine {
         let probes: Vec<usize> = slo.probes.iter().filter_map(position).collect();
         let threshold = threshold_of(slo);
         let longest = slo.policy.iter().flat_map(|p| p.windows()).max().unwrap_or_default();
-        let memory = slo.window.max(longest) + EXTRA_MEMORY;
+        // Of a calendar also the period before the present one, for comparison and reports.
+        let window = slo.window.longest() * if slo.window.calendar().is_some() { 2 } else { 1 };
+        let memory = window.max(longest) + EXTRA_MEMORY;
         let mut indicators = Vec::new();
         for probe in &probes {
             let known = self.feeds[*probe].iter().find(|feed| feed.threshold == threshold);
@@ -232,13 +234,27 @@ impl Engine {
         let state = self.slo(id)?;
         let histories = self.histories(state);
         histories.iter().find_map(Series::first)?;
-        let from = at.minus(state.slo.window);
+        let from = state.slo.window.period(at).start;
         if histories.iter().filter_map(Series::forgotten).any(|forgotten| from <= forgotten) {
             return None;
         }
         let moment = Moment::new(histories, at);
         let pairs = evaluate::firing_pairs(&moment, &state.slo, &[]);
         Some(evaluate::evaluate(&moment, &state.slo, pairs))
+    }
+
+    /// The statuses of the calendar periods before the present one, each at its end, the last
+    /// one first: as many as memory covers, at most `most`. None for a rolling window.
+    pub fn past_periods(&self, id: &str, most: usize) -> Vec<SloStatus> {
+        let state = self.slo(id);
+        let present = state.and_then(|state| Some((&state.slo, state.status.as_ref()?)));
+        let calendar = present.filter(|(slo, _)| slo.window.calendar().is_some());
+        let first = calendar.map(|(_, status)| status.period.start);
+        let ends = std::iter::successors(first, |end| {
+            calendar.map(|(slo, _)| slo.window.period(*end).start)
+        });
+        let whole = |end| self.evaluate_at(id, end).filter(|past| past.tally.expected() > 0);
+        ends.map_while(whole).take(most).collect()
     }
 
     /// How far back memory reaches, over all histories.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::decimal;
 use crate::model::time::format_duration;
+use crate::model::window::Period;
 use crate::model::{Slo, Tally, Timestamp};
 
 use super::alert::Alert;
@@ -21,7 +22,7 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "display_name": slo.display_name,
         "description": slo.description,
         "objective": slo.objective.ratio(),
-        "window": format_duration(slo.window),
+        "window": slo.window.to_string(),
         "probes": probes,
         "latency_under": slo.latency_under.map(format_duration),
         "unknown": slo.unknown.word(),
@@ -51,6 +52,8 @@ pub fn status_json(status: &SloStatus) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
     put("at", status.at.to_string().into());
+    let Period { start, end } = status.period;
+    put("period", json!({ "start": start.to_string(), "end": end.to_string() }));
     put("good", tally.good.into());
     put("bad", tally.bad.into());
     put("unknown", tally.unknown.into());
@@ -131,13 +134,17 @@ mod tests {
         let counted = Counted { good: 2_591_400, bad: 600 };
         let status = SloStatus {
             at: Timestamp::from_secs(1_769_904_000),
+            period: Period {
+                start: Timestamp::from_secs(1_769_904_000 - 30 * 86_400),
+                end: Timestamp::from_secs(1_769_904_000),
+            },
             tally: Tally { good: 2_591_400, bad: 600, unknown: 0, excluded: 0 },
             totals: Tally { good: 3_000_000, bad: 700, unknown: 1, excluded: 2 },
-            budget: Budget {
+            budget: Budget::new(
                 counted,
-                objective: "99.9%".parse().expect("valid"),
-                window: Duration::from_secs(30 * 86_400),
-            },
+                "99.9%".parse().expect("valid"),
+                Duration::from_secs(30 * 86_400),
+            ),
             coverage: Coverage { numerator: 1, denominator: 1 },
             burns: vec![
                 Burn { window: Duration::from_secs(300), counted: Counted { good: 2, bad: 1 } },
@@ -150,6 +157,6 @@ mod tests {
             assumed_outage: Duration::from_secs(300),
             pairs: Vec::new(),
         };
-        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"scheduled":2592000,"sli":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
+        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"scheduled":2592000,"sli":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
     }
 }

@@ -233,6 +233,23 @@ impl Series {
         self.segments.back().map(|last| Timestamp::from_micros(last.end()))
     }
 
+    /// How many events will be due from `at` on and before `end` if they go on at the pace they
+    /// had before `at`; none if that pace cannot be told.
+    pub fn still_due(&self, at: Timestamp, end: Timestamp) -> Option<u64> {
+        let (at, end) = (at.micros(), end.micros());
+        let n = self.segments.partition_point(|segment| segment.start < at);
+        let segment = &self.segments[n.checked_sub(1)?];
+        let (step, each) = (segment.step.unsigned_abs(), segment.each.tally().scheduled());
+        if step == 0 {
+            return None;
+        }
+        let missed = at.saturating_sub(segment.end()).max(0).unsigned_abs().div_ceil(step);
+        let passed = segment.due_before(at).saturating_add(missed).saturating_mul(step);
+        let next = segment.start.saturating_add_unsigned(passed);
+        let time = end.saturating_sub(next).max(0).unsigned_abs();
+        Some(time.div_ceil(step).saturating_mul(each))
+    }
+
     /// What the whole history says about outages.
     pub fn record(&self) -> evidence::Record {
         self.record

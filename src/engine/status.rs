@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted};
 use crate::model::evidence::Evidence;
+use crate::model::window::Period;
 use crate::model::{Tally, Timestamp, decimal};
 
 /// The evaluation of one SLO at one tick.
@@ -12,7 +13,9 @@ use crate::model::{Tally, Timestamp, decimal};
 pub struct SloStatus {
     /// The tick. Everything due before it is in here.
     pub at: Timestamp,
-    /// Slots in the window `[at - window, at)`.
+    /// The window: of a calendar the whole present period, the rest of it included.
+    pub period: Period,
+    /// Slots in the window before the tick.
     pub tally: Tally,
     /// Slots since the history of this SLO began.
     pub totals: Tally,
@@ -83,14 +86,35 @@ pub enum Accounting {
     WithinBudget,
     /// More than the whole budget is spent.
     Spent,
+    /// Of a calendar period: even if all the rest of it is bad, the objective will be met.
+    Safe,
+    /// Of a calendar period: even if all the rest of it is good, the objective will be missed.
+    Lost,
 }
 
 impl Accounting {
+    /// What this budget comes to.
+    pub fn of(budget: &Budget) -> Self {
+        match (budget.is_spent(), budget.rest > 0) {
+            (true, true) => Accounting::Lost,
+            (true, false) => Accounting::Spent,
+            (false, _) if budget.is_safe() => Accounting::Safe,
+            (false, _) => Accounting::WithinBudget,
+        }
+    }
+
+    /// Whether more than the whole budget is spent.
+    pub const fn is_missed(self) -> bool {
+        matches!(self, Accounting::Spent | Accounting::Lost)
+    }
+
     /// The words used everywhere.
     pub const fn words(self) -> &'static str {
         match self {
             Accounting::WithinBudget => "within budget",
             Accounting::Spent => "spent",
+            Accounting::Safe => "safe",
+            Accounting::Lost => "lost",
         }
     }
 }

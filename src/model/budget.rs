@@ -61,14 +61,31 @@ pub struct Budget {
     pub counted: Counted,
     /// What was promised.
     pub objective: Objective,
-    /// How long the window is.
+    /// How long the window is: for a calendar, all of its present period.
     pub window: Duration,
+    /// Events that are still to come in the window, for a calendar; else 0.
+    pub rest: u64,
 }
 
 impl Budget {
+    /// The budget of a window in which this counted.
+    pub const fn new(counted: Counted, objective: Objective, window: Duration) -> Self {
+        Budget { counted, objective, window, rest: 0 }
+    }
+
+    /// The same where as many events are still to come: the budget is that of the whole window.
+    pub const fn with_rest(self, rest: u64) -> Self {
+        Budget { rest, ..self }
+    }
+
+    /// Events of the window, those to come included.
+    const fn total(&self) -> u64 {
+        self.counted.total().saturating_add(self.rest)
+    }
+
     /// Bad parts per billion of all events that were allowed: the budget in events times 10^9.
     fn allowed_ppb(&self) -> u128 {
-        u128::from(self.objective.budget_ppb()) * u128::from(self.counted.total())
+        u128::from(self.objective.budget_ppb()) * u128::from(self.total())
     }
 
     /// Bad parts per billion of all events that happened.
@@ -79,6 +96,12 @@ impl Budget {
     /// Whether more than the whole budget is spent. Spending exactly all of it is not more.
     pub fn is_spent(&self) -> bool {
         self.spent_ppb() > self.allowed_ppb()
+    }
+
+    /// Whether even a rest in which every event is bad leaves the objective met.
+    pub fn is_safe(&self) -> bool {
+        let worst = u128::from(self.counted.bad.saturating_add(self.rest)) * u128::from(PPB);
+        self.rest > 0 && worst <= self.allowed_ppb()
     }
 
     /// How many bad events the window allows, as decimal text, cut.
@@ -135,7 +158,7 @@ impl Budget {
 
     /// Microseconds left as a fraction: window * (budget ratio - bad / total).
     fn left_micros(&self) -> Option<(i128, u128)> {
-        let total = u128::from(self.counted.total());
+        let total = u128::from(self.total());
         let window = i128::try_from(self.window.as_micros()).ok()?;
         // Dividing by 10^9 early would lose exactness; ten years in microseconds times 2^64
         // parts per billion would not fit, so the product is reduced by what both share.
@@ -150,11 +173,8 @@ mod tests {
     use super::*;
 
     fn budget(good: u64, bad: u64, objective: &str, days: u64) -> Budget {
-        Budget {
-            counted: Counted { good, bad },
-            objective: objective.parse().expect("valid"),
-            window: Duration::from_secs(days * 86_400),
-        }
+        let objective = objective.parse().expect("valid");
+        Budget::new(Counted { good, bad }, objective, Duration::from_secs(days * 86_400))
     }
 
     #[test]
@@ -186,6 +206,25 @@ mod tests {
         check("99.95%", 7, 302_400);
         check("99%", 365, 315_360_000);
         check("99.995%", 1, 4_320);
+    }
+
+    #[test]
+    fn a_budget_with_a_rest_is_that_of_the_whole_window() {
+        // 2,592 of 2,592,000 may be bad; a third of the month has passed.
+        let month = |bad: u64, rest| budget(864_000 - bad, bad, "99.9%", 30).with_rest(rest);
+        let third = month(600, 1_728_000);
+        assert_eq!(third.total_events(), "2592");
+        assert_eq!(
+            (third.left_ratio().as_deref(), third.left_seconds().as_deref()),
+            (Some("0.768518518"), Some("1992"))
+        );
+        assert!(!month(2_592, 1_728_000).is_spent());
+        assert!(month(2_593, 1_728_000).is_spent());
+        // Safe once the rest is no more than what is left.
+        assert!(!third.is_safe());
+        let end = |rest| budget(2_591_400 - rest, 600, "99.9%", 30).with_rest(rest);
+        assert!(end(1_992).is_safe() && !end(1_993).is_safe());
+        assert!(!end(0).is_safe(), "without a rest there is nothing to be safe from");
     }
 
     #[test]

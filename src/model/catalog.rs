@@ -9,6 +9,7 @@ use super::check::Check;
 use super::name::{Name, ProbeId, SloId};
 use super::objective::Objective;
 use super::policy::AlertPolicy;
+use super::window::Window;
 
 /// Everything that was declared, in name order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -132,8 +133,8 @@ pub struct Slo {
     pub latency_under: Option<Duration>,
     /// The promised share.
     pub objective: Objective,
-    /// The rolling window.
-    pub window: Duration,
+    /// Over which time.
+    pub window: Window,
     /// How unknown slots count.
     pub unknown: UnknownPolicy,
     /// When to tell somebody; none for silence.

@@ -22,6 +22,7 @@ pub mod settings;
 pub mod tally;
 pub mod text;
 pub mod time;
+pub mod window;
 
 pub use catalog::{Catalog, Probe, Service, Slo, SupportTier};
 pub use check::Check;
@@ -37,3 +38,4 @@ pub use settings::Settings;
 pub use tally::Tally;
 pub use text::ParseError;
 pub use time::Timestamp;
+pub use window::Window;

@@ -170,7 +170,7 @@ impl SloRules<'_> {
             "{{{{ $value | humanizePercentage }}}} of its events were bad over the window that \
              tripped; {objective} over {window} allows {budget} of them.",
             objective = self.slo.objective,
-            window = format_duration(self.slo.window),
+            window = self.slo.window,
         );
         let rule = self.alert(AlertKind::of(severity), any.join("\nor\n"), None, description);
         (!any.is_empty()).then_some(rule)
@@ -180,7 +180,7 @@ impl SloRules<'_> {
     /// half of its events, or more bad ones than the threshold allows in all of it.
     fn pair(&self, pair: &Pair) -> String {
         let id = &self.slo.id;
-        let burn = pair.burn_threshold(self.slo.window);
+        let burn = pair.burn_threshold(self.slo.window.shortest());
         let threshold = self.threshold(burn, 1);
         let short_threshold = match self.policy.short_threshold {
             ShortThreshold::Same => threshold.clone(),
@@ -229,7 +229,7 @@ impl SloRules<'_> {
         let left = format!("nines_slo_error_budget_left_ratio{{slo=\"{id}\"}}");
         let description = format!(
             "{{{{ $value | humanizePercentage }}}} of the error budget over {} is left.",
-            format_duration(self.slo.window)
+            self.slo.window
         );
         // Replicas that disagree: the best of them counts, as one that has lost history sees less.
         let expr = format!("max by (slo, slo_service, team) ({left}) < 0");

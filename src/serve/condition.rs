@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::alert::burn_conditions;
-use crate::engine::{Accounting, Alert, AlertKind, SloState, SloStatus};
+use crate::engine::{Alert, AlertKind, SloState, SloStatus};
 use crate::model::decimal::cmp_products;
 use crate::model::{Severity, Slo, Timestamp};
 
@@ -54,7 +54,7 @@ impl Condition {
             return Condition::NoData;
         };
         let low = |(left, whole): (i128, u128)| left.saturating_mul(4) < whole as i128;
-        if status.accounting == Accounting::Spent {
+        if status.accounting.is_missed() {
             Condition::Missed
         } else if fast {
             Condition::BurningFast

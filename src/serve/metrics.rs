@@ -123,7 +123,7 @@ fn write_facts(out: &mut Exposition, catalog: &Catalog, slos: &Slos, metric_labe
         let mut labels = labels
             .clone()
             .and("objective", &state.slo.objective.to_string())
-            .and("window", &format_duration(state.slo.window));
+            .and("window", &state.slo.window.to_string());
         if let Some(under) = state.slo.latency_under {
             labels = labels.and("latency_under", &format_duration(under));
         }
@@ -138,7 +138,9 @@ fn write_facts(out: &mut Exposition, catalog: &Catalog, slos: &Slos, metric_labe
     }
     let mut family = out.gauge("nines_slo_window_seconds", "How long the window is.");
     for (labels, state) in slos {
-        family.sample(labels, state.slo.window);
+        // Of a calendar the true length of the present period, once there is one.
+        let present = state.status.as_ref().map(|status| status.budget.window);
+        family.sample(labels, present.unwrap_or_else(|| state.slo.window.shortest()));
     }
 }
 

@@ -9,13 +9,14 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::mirror::Value;
 use super::problem::{At, Problems};
-use super::raw::AlertingPolicy;
+use super::raw::{AlertingPolicy, CalendarWindow};
 use super::tree::{Data, Node};
 use super::value::{Text, parsed, parsed_text, scalar, words, wrong};
 use crate::model::ParseError;
 use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
 use crate::model::check::{Connection, HttpVersion};
 use crate::model::time::parse_duration;
+use crate::model::window::{Unit, Zone};
 use crate::model::{Severity, ShortThreshold};
 
 words!(Impact { "hard" => Impact::Hard, "soft" => Impact::Soft });
@@ -217,18 +218,12 @@ impl Value for HostName {
 
 /// A time zone by its IANA name.
 #[derive(Clone, Debug)]
-pub(super) struct TimeZone(pub String);
+pub(super) struct TimeZone(pub Zone);
 
 impl Value for TimeZone {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
         let expected = "an IANA time zone such as Europe/Berlin or UTC";
-        parsed_text(node, at, expected, problems, |text| {
-            // The zones that are built in, so that a spec means the same on every machine.
-            match jiff::tz::TimeZoneDatabase::bundled().get(text) {
-                Ok(_) => Ok(TimeZone(text.to_owned())),
-                Err(_) => Err(ParseError::new(text, expected)),
-            }
-        })
+        parsed_text(node, at, expected, problems, str::parse).map(TimeZone)
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -267,33 +262,36 @@ impl Value for SupportHours {
     }
 }
 
-/// A rolling window. Calendar windows are refused as such.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window(pub Duration);
+/// Over which time a promise is judged.
+#[derive(Clone, Debug)]
+pub(super) enum Window {
+    /// A length of time before now.
+    Rolling(Duration),
+    /// The periods of a calendar.
+    Calendar(CalendarWindow),
+}
+
+words!(Unit {
+    "day" => Unit::Day, "week" => Unit::Week, "month" => Unit::Month,
+    "quarter" => Unit::Quarter, "year" => Unit::Year,
+});
 
 impl Value for Window {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
-        let expected = "a rolling window such as 30d";
-        if let Data::Map(pairs) = &node.data {
-            let calendar = pairs
-                .iter()
-                .map(|(key, _)| key)
-                .find(|key| matches!(&key.data, Data::Scalar { text, .. } if text == "calendar"));
-            if let Some(key) = calendar {
-                let message = "calendar windows are not read by this version of nines";
-                problems.error(&at.key("calendar", key.place), message).expected(expected);
-                return None;
-            }
+        if let Data::Map(_) = &node.data {
+            return CalendarWindow::read(node, at, problems).map(Window::Calendar);
         }
-        parsed(node, at, expected, problems, parse_duration).map(Window)
+        let expected = "a rolling window such as 30d, or `{calendar: month, timeZone: UTC}`";
+        parsed(node, at, expected, problems, parse_duration).map(Window::Rolling)
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        Duration::schema(generator)
+        let (rolling, calendar) = (Duration::schema(generator), CalendarWindow::schema(generator));
+        json_schema!({"anyOf": [rolling, calendar]})
     }
 
     fn kind() -> String {
-        "duration".to_owned()
+        format!("duration, or {}", CalendarWindow::kind())
     }
 }
 

@@ -13,6 +13,7 @@ use super::mirror::{Rule, mirror};
 use super::value::{Int, List, Map, Maybe, OneOrMany, Text, words};
 use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
 use crate::model::check::{Connection, Endpoint, HttpVersion};
+use crate::model::window::Unit;
 use crate::model::{Name, Objective, Severity, Share, ShortThreshold};
 
 /// A short text on one line.
@@ -282,7 +283,8 @@ mirror! {
         /// The promised share of good, above 0 and below 1, such as `99.95%` or `0.9995`; up to
         /// nine decimals of the ratio.
         required "objective" => objective: Objective;
-        /// The rolling window over which it is promised, in whole seconds.
+        /// The window over which it is promised: a rolling one in whole seconds, or the periods
+        /// of a calendar.
         required "window" => window: Window;
         /// How observations are counted: one by one.
         optional "method" => _method: BudgetMethod = "occurrences";
@@ -293,6 +295,18 @@ mirror! {
     }
     later &["minCoverage", "prometheus", "push"];
     rules &[Rule::AtMostOne(&["probe", "probes"])];
+}
+
+mirror! {
+    /// Periods of a calendar, each with the length that its zone gives it. At the end of a
+    /// period the count begins anew.
+    struct CalendarWindow {
+        /// From midnight, Monday, the first of the month, of January, April, July and October,
+        /// or the first of January on.
+        required "calendar" => calendar: Unit;
+        /// The time zone that decides when a period begins, an IANA name.
+        optional "timeZone" => time_zone: TimeZone = "UTC";
+    }
 }
 
 mirror! {

@@ -87,6 +87,7 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::Tcp>(),
             table::<raw::Tls>(),
             table::<raw::Slo>(),
+            table::<raw::CalendarWindow>(),
             table::<raw::Latency>(),
             table::<raw::AlertingPolicy>(),
             table::<raw::Dependency>(),

@@ -186,7 +186,7 @@ mod tests {
             probes: Vec::new(),
             latency_under: Some(Duration::from_millis(300)),
             objective: "99.9%".parse().expect("valid"),
-            window: Duration::from_secs(86_400),
+            window: Duration::from_secs(86_400).into(),
             unknown: UnknownPolicy::Exclude,
             policy: None,
         }

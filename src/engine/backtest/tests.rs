@@ -21,7 +21,7 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
         probes: Vec::new(),
         latency_under: None,
         objective: objective.parse().expect("valid"),
-        window: Duration::from_secs(30 * 86_400),
+        window: Duration::from_secs(30 * 86_400).into(),
         unknown: UnknownPolicy::Exclude,
         policy: Some(Arc::new(policy)),
     }
@@ -304,7 +304,7 @@ proptest::proptest! {
         // Bad events of 100,000 a second: `burn` times the budget.
         let budget = u64::from(slo.objective.budget_ppb()) / 10_000;
         let bad = (burn * budget).min(100_000);
-        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window);
+        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window.longest());
         let (numerator, denominator) = (numerator as u64, denominator as u64);
         // t_L = long * (numerator / denominator) * budget / bad
         let detect = long * numerator * budget / (denominator * bad) + 1;
@@ -335,7 +335,7 @@ proptest::proptest! {
         let slo = Slo { policy: Some(single(pair)), ..slo(objective, ShortThreshold::Same) };
         let policy = slo.policy.clone().expect("set");
         let long = policy.pairs[0].long.as_secs();
-        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window);
+        let (numerator, denominator) = policy.pairs[0].burn_threshold(slo.window.longest());
         let ppb = u128::from(slo.objective.budget_ppb());
         let scale = denominator * 1_000_000_000 * u128::from(interval as u64);
         let probes = numerator * ppb * u128::from(long) / scale + 1;

@@ -14,7 +14,7 @@ fn slo(objective: &str, window_days: u64, policy: Option<Arc<AlertPolicy>>) -> S
         probes: vec!["a/p".parse().expect("an id")],
         latency_under: None,
         objective: objective.parse().expect(objective),
-        window: Duration::from_secs(window_days * 86_400),
+        window: Duration::from_secs(window_days * 86_400).into(),
         unknown: Default::default(),
         policy,
     }
@@ -212,7 +212,7 @@ proptest! {
         let mut slo = slo("99%", 30, Some(policy(Severity::Page, (60, 5), percent, 1)));
         slo.objective = objective;
         let pair = assess_slo(&slo, &[Duration::from_secs(secs)]).pairs[0];
-        let threshold = pair.pair.burn_threshold(slo.window);
+        let threshold = pair.pair.burn_threshold(slo.window.longest());
         // As if the hour were long enough for slots to be whole: everything times `secs`.
         let burns = |bad: u64| Counted { good: 3_600 - bad * secs, bad: bad * secs }
             .burns_above(objective, threshold);

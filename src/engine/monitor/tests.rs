@@ -54,7 +54,7 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
         probes: probes.iter().map(|p| format!("svc/{p}").parse().expect("valid")).collect(),
         latency_under: under.map(Duration::from_millis),
         objective: "90%".parse().expect("valid"),
-        window: secs(300),
+        window: secs(300).into(),
         unknown,
         policy: Some(Arc::clone(&policy)),
     };
@@ -160,7 +160,7 @@ impl Naive {
             return None;
         }
         // bad / all > share * window / long * budget, in whole numbers.
-        let share = u128::from(pair.budget.ppb()) * slo.window.as_secs() as u128;
+        let share = u128::from(pair.budget.ppb()) * slo.window.longest().as_secs() as u128;
         let scale = u128::from(PPB) * u128::from(PPB) * pair.long.as_secs() as u128;
         let long = long_bad * scale > share * budget * long_all
             && (2 * long_all >= long_expected || long_bad * scale > share * budget * long_expected);

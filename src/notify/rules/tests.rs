@@ -14,7 +14,7 @@ fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
         probes: vec!["registry/pull".parse().expect("an id")],
         latency_under: None,
         objective: objective.parse().expect("an objective"),
-        window: Duration::from_secs(days * 86_400),
+        window: Duration::from_secs(days * 86_400).into(),
         unknown: UnknownPolicy::Exclude,
         policy: Some(policy.into()),
     }
@@ -105,7 +105,8 @@ fn thresholds_are_exact_decimals() {
         let service = &catalog.services[0];
         let policy = workbook();
         let rules = SloRules { service, slo: &service.slos[0], policy: &policy };
-        let of = |pair: &Pair| rules.threshold(pair.burn_threshold(rules.slo.window), events);
+        let of =
+            |pair: &Pair| rules.threshold(pair.burn_threshold(rules.slo.window.shortest()), events);
         assert_eq!(policy.pairs.iter().map(of).collect::<Vec<_>>(), expect, "{objective}");
     };
     check("99.9%", 30, 1, ["0.0144", "0.006", "0.003", "0.001"]);

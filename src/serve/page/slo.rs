@@ -4,7 +4,7 @@ use askama::Template;
 
 use crate::engine::{Engine, SloStatus};
 use crate::model::catalog::UnknownPolicy;
-use crate::model::{Slo, Tally, Timestamp, number};
+use crate::model::{Slo, Tally, Timestamp, Window, number};
 use crate::serve::condition;
 use crate::serve::own::VERSION;
 
@@ -110,7 +110,7 @@ fn pairs(slo: &Slo, status: &SloStatus) -> Vec<PairView> {
     let view = |(pair, fires): (&crate::model::Pair, &bool)| PairView {
         name: pair.name(),
         tells: pair.severity.word(),
-        threshold: number::burn(pair.burn_threshold(slo.window)),
+        threshold: number::burn(pair.burn_threshold(status.budget.window)),
         long: rate(pair.long),
         short: rate(pair.short),
         fires: *fires,
@@ -118,10 +118,18 @@ fn pairs(slo: &Slo, status: &SloStatus) -> Vec<PairView> {
     pairs.map(view).collect()
 }
 
+/// The time that the window covers so far.
+fn stretch(slo: &Slo, status: &SloStatus) -> String {
+    match &slo.window {
+        Window::Rolling(length) => format!("last {}", number::duration(*length)),
+        Window::Calendar(_) => format!("since {}", status.period.start),
+    }
+}
+
 fn counts(slo: &Slo, status: &SloStatus) -> [(String, [String; 4]); 2] {
     let row = |t: Tally| [t.good, t.bad, t.unknown, t.excluded].map(number::count);
     [
-        (format!("last {}", number::duration(slo.window)), row(status.tally)),
+        (stretch(slo, status), row(status.tally)),
         ("since the history began".to_owned(), row(status.totals)),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::{AlertKind, Exhaustion, SloState, SloStatus};
 use crate::model::budget::{Budget, Counted};
 use crate::model::time::format_duration;
-use crate::model::{Service, Severity, Slo, Timestamp, decimal, number};
+use crate::model::{Service, Severity, Slo, Timestamp, Window, decimal, number};
 use crate::serve::condition::{self, Condition};
 
 /// SLOs whose last result is older than this say so.
@@ -71,8 +71,8 @@ impl SloView {
 
     fn of(slo: &Slo, status: Option<&SloStatus>, condition: Condition) -> Self {
         let status = status.filter(|status| status.budget.counted.total() > 0);
-        let Slo { objective, window, .. } = *slo;
-        let whole = Budget { counted: Counted::default(), objective, window };
+        let window = status.map_or(slo.window.shortest(), |status| status.budget.window);
+        let whole = Budget::new(Counted::default(), slo.objective, window);
         let left = status.and_then(|status| status.budget.left());
         let thousandths = |(left, whole): (i128, u128)| left * 1_000 / (whole as i128).max(1);
         SloView {
@@ -123,7 +123,10 @@ fn told(state: &SloState) -> &'static str {
 /// The objective in words.
 fn promise(slo: &Slo) -> String {
     let objective = number::percent_ppb(slo.objective.ppb());
-    let window = number::duration(slo.window);
+    let window = match &slo.window {
+        Window::Rolling(length) => number::duration(*length),
+        Window::Calendar(calendar) => format!("each {calendar}"),
+    };
     match slo.latency_under {
         Some(under) => {
             let under = number::duration(under);

@@ -81,7 +81,7 @@ pub(super) fn tier(raw: &raw::SupportTier, cx: &mut Context) -> Option<SupportTi
     Some(SupportTier {
         name: raw.name()?.value.clone(),
         hours: *spec.hours.value()?,
-        time_zone: spec.time_zone.value()?.0.clone(),
+        time_zone: spec.time_zone.value()?.0.name().to_owned(),
         acknowledge: acknowledge?,
         repair: repair?,
     })

@@ -8,9 +8,10 @@ use super::parts::{is_label_name, whole_seconds};
 use super::{Context, Names, declare, probe, raw, refer};
 use crate::model::catalog::{Dependency, Service};
 use crate::model::time::format_duration;
+use crate::model::window::{Calendar, Window};
 use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Slo, SloId};
 use crate::spec::mirror::{Field, Given};
-use crate::spec::problem::{At, Problems};
+use crate::spec::problem::Problems;
 use crate::spec::value::{Map, Text};
 
 /// Builds a service; none if something in it was wrong.
@@ -220,9 +221,9 @@ fn slo(
     let counted = counted(given, probes, cx.problems);
     let used: Vec<&Probe> =
         counted.iter().flatten().filter_map(|name| probes.by_name.get(name)).collect();
-    let window = raw.window.given().and_then(|w| window(&w.at, w.value.0, &used, cx));
+    let window = raw.window.given().and_then(|w| window(w, &used, cx));
     let latency = latency(raw, &used, cx.problems);
-    let policy = alerting(raw, window, cx);
+    let policy = alerting(raw, window.as_ref(), cx);
     let service = service?;
     let id = SloId::new(service, raw.name.value()?);
     let mut ids: Vec<_> = counted?.iter().map(|name| ProbeId::new(service, name)).collect();
@@ -270,20 +271,28 @@ fn counted(given: &Given<raw::Slo>, probes: &Probes, problems: &mut Problems) ->
     (!names.is_empty()).then_some(names)
 }
 
-fn window(at: &At, length: Duration, probes: &[&Probe], cx: &mut Context) -> Option<Duration> {
-    let retention = cx.options.retention;
-    if length > retention {
+fn window(given: &Given<raw::Window>, probes: &[&Probe], cx: &mut Context) -> Option<Window> {
+    let (at, retention) = (&given.at, cx.options.retention);
+    let window = match &given.value {
+        raw::Window::Rolling(length) => Window::Rolling(*length),
+        raw::Window::Calendar(raw) => {
+            let zone = raw.time_zone.value()?.0.clone();
+            Window::Calendar(Calendar::of(*raw.calendar.value()?, zone))
+        }
+    };
+    if window.longest() > retention {
         let kept = format_duration(retention);
-        let what = format!("the window {} is longer than history is kept", format_duration(length));
         cx.problems
-            .error(at, what)
+            .error(at, format!("the window {window} is longer than history is kept"))
             .expected(format!("at most {kept}"))
             .hint("the operator can keep more: `storage.retention`");
         return None;
     }
-    let length = whole_seconds(at, length, retention, cx.problems)?;
+    if let Window::Rolling(length) = window {
+        whole_seconds(at, length, retention, cx.problems)?;
+    }
     if let Some(slow) = probes.iter().max_by_key(|probe| probe.interval)
-        && slow.interval > length
+        && slow.interval > window.shortest()
     {
         let (interval, id) = (format_duration(slow.interval), &slow.id);
         cx.problems
@@ -291,7 +300,7 @@ fn window(at: &At, length: Duration, probes: &[&Probe], cx: &mut Context) -> Opt
             .expected(format!("at least {interval}"));
         return None;
     }
-    Some(length)
+    Some(window)
 }
 
 fn latency(raw: &raw::Slo, probes: &[&Probe], problems: &mut Problems) -> Option<Option<Duration>> {
@@ -320,7 +329,7 @@ fn latency(raw: &raw::Slo, probes: &[&Probe], problems: &mut Problems) -> Option
 /// The policy, if any; none of both if it is wrong.
 fn alerting(
     raw: &raw::Slo,
-    window: Option<Duration>,
+    window: Option<&Window>,
     cx: &mut Context,
 ) -> Option<Option<Arc<AlertPolicy>>> {
     let (policy, at) = match &raw.alerting {
@@ -335,13 +344,14 @@ fn alerting(
     };
     let policy = Arc::clone(policy);
     let window = window?;
-    if let Some(long) = policy.pairs.iter().map(|pair| pair.long).max().filter(|l| *l > window) {
-        let (name, long, window) = (&policy.name, format_duration(long), format_duration(window));
+    let most = window.shortest();
+    if let Some(long) = policy.pairs.iter().map(|pair| pair.long).max().filter(|l| *l > most) {
+        let (name, long) = (&policy.name, format_duration(long));
         let message =
             format!("policy `{name}` looks back {long}, further than the window of {window}");
         cx.problems
             .error(&at, message)
-            .expected(format!("pairs of at most {window}"))
+            .expected(format!("pairs of at most {}", format_duration(most)))
             .hint("choose a longer window, an AlertPolicy with shorter pairs, or `alerting: none`");
         return None;
     }
@@ -350,19 +360,15 @@ fn alerting(
 
 /// The built-in policy, as far as it fits: pairs that look back further than the window are left
 /// out, and somebody is told.
-fn default_alerting(
-    raw: &raw::Slo,
-    window: Duration,
-    cx: &mut Context,
-) -> Option<Arc<AlertPolicy>> {
+fn default_alerting(raw: &raw::Slo, window: &Window, cx: &mut Context) -> Option<Arc<AlertPolicy>> {
     let workbook = cx.policies.get(&AlertPolicy::workbook().name)?;
-    let fits = |pair: &&Pair| pair.long <= window;
+    let fits = |pair: &&Pair| pair.long <= window.shortest();
     let pairs: Vec<Pair> = workbook.pairs.iter().filter(fits).copied().collect();
     if pairs.len() == workbook.pairs.len() {
         return Some(Arc::clone(workbook));
     }
     let at = raw.window.given()?.at.clone();
-    let (n, all, text) = (pairs.len(), workbook.pairs.len(), format_duration(window));
+    let (n, all, text) = (pairs.len(), workbook.pairs.len(), window.to_string());
     let message = match n {
         0 => format!(
             "a window of {text} is shorter than every pair of the default policy: no alerts"

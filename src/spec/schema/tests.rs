@@ -202,6 +202,8 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 0.9995, window: 4w",
         "objective: \"99.9 %\", window: 3d1h, alerting: none",
         "objective: 99%, window: 30d, alerting: {policy: workbook}, probes: [p]",
+        "objective: 99%, window: {calendar: month}",
+        "objective: 99%, window: {calendar: week, timeZone: Europe/Berlin}",
     ] {
         assert_eq!(document(good), (true, true), "{good}");
     }
@@ -210,7 +212,8 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 1.0, window: 30d",
         "objective: x, window: 30d",
         "objective: 99%, window: 30",
-        "objective: 99%, window: {calendar: month}",
+        "objective: 99%, window: {calendar: fortnight}",
+        "objective: 99%, window: {calendar: month, rolling: 30d}",
         "objective: 99%",
         "objective: 99%, window: 30d, alerting: maybe",
         "objective: 99%, window: 30d, probes: []",

@@ -79,11 +79,32 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
     let text = slo(&format!("{good}, method: ratioTimeslices"));
     check(text, "6:57 spec.slos[0].method", "`ratioTimeslices`");
     check(http(", version: http3"), "5:56 spec.probes[0].http.version", "`http3`");
-    let text = slo("objective: 99%, window: {calendar: month}");
-    super::check(
-        &text,
-        &["6:45 spec.slos[0].window.calendar: calendar windows are not read by this version of \
-             nines"],
+}
+
+#[test]
+fn a_calendar_window_has_a_unit_and_a_zone_that_exist() {
+    let window = |keys: &str| slo(&format!("objective: 99%, window: {{{keys}}}"));
+    let at = "6:45 spec.slos[0].window";
+    check(&window("calendar: month, timeZone: Europe/Berlin"), &[]);
+    check(&window("calendar: quarter"), &[]);
+    check(
+        &window("calendar: fortnight"),
+        &["6:55 spec.slos[0].window.calendar: unknown word \"fortnight\""],
+    );
+    check(
+        &window("calendar: week, timeZone: Europe/Bern"),
+        &["6:71 spec.slos[0].window.timeZone: text \"Europe/Bern\" as `timeZone`"],
+    );
+    check(&window("timeZone: UTC"), &["6:44 spec.slos[0].window: missing key `calendar`"]);
+    check(
+        &window("rolling: 30d, calendar: month"),
+        &[format!("{at}.rolling: unknown key \"rolling\"").as_str()],
+    );
+    // A day has 23 hours at times, so pairs of a day are left out.
+    check(
+        &window("calendar: day, timeZone: Europe/Berlin"),
+        &["warning 6:44 spec.slos[0].window: 2 of 4 pairs of the default policy look back less \
+           than calendar day (Europe/Berlin); they alone alert"],
     );
 }
 

@@ -1,0 +1,190 @@
+//! Calendar windows against a naive model that walks over every slot, around the changes of the
+//! clocks; and what is said of a period before and at its end.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::backtest::status_at;
+use crate::engine::status::Exhaustion;
+use crate::model::Outcome;
+use crate::model::window::{Calendar, Unit, Window};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn slo(objective: &str, unit: Unit, zone: &str) -> Slo {
+    Slo {
+        id: "svc/availability".parse().expect("valid"),
+        display_name: None,
+        description: None,
+        probes: Vec::new(),
+        latency_under: None,
+        objective: objective.parse().expect("valid"),
+        window: Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),
+        unknown: UnknownPolicy::Exclude,
+        policy: Some(AlertPolicy::workbook()),
+    }
+}
+
+/// Slots every `step` seconds from a moment on: so many of each outcome, one stretch after the
+/// other.
+fn series(from: Timestamp, step: u64, stretches: &[(Outcome, u32)]) -> [Series; 1] {
+    let (mut series, mut due, step) = (Series::default(), from, Duration::from_secs(step));
+    for &(outcome, n) in stretches {
+        series.push(due, step, n, Tally::of(outcome, 1));
+        due = due.plus(step * n);
+    }
+    [series]
+}
+
+fn status(series: &[Series], slo: &Slo, moment: &str) -> SloStatus {
+    status_at(Histories { series, of: &[0] }, slo, at(moment))
+}
+
+#[test]
+fn a_budget_is_that_of_the_whole_period_by_the_zones_own_length() {
+    let check = |zone: &str, moment: &str, micros: u64| {
+        let slo = slo("99.999%", Unit::Month, zone);
+        let one = series(at(moment).minus(Duration::from_secs(60)), 10, &[(Outcome::Good, 6)]);
+        let status = status(&one, &slo, moment);
+        assert_eq!(status.budget.total_time(), Duration::from_micros(micros), "{zone} {moment}");
+    };
+    check("Europe/Berlin", "2026-03-15T00:00:00Z", 26_748_000);
+    check("Europe/Berlin", "2026-10-15T00:00:00Z", 26_820_000);
+    check("UTC", "2026-02-15T00:00:00Z", 24_192_000);
+    check("UTC", "2028-02-15T00:00:00Z", 25_056_000);
+}
+
+#[test]
+fn events_of_the_whole_period_are_expected_from_its_first_second_on() {
+    // A day of 25 hours in Berlin, a probe each 10 s: 9,000 slots, of which 1 % may be bad.
+    let slo = slo("99%", Unit::Day, "Europe/Berlin");
+    let good = series(at("2026-10-23T22:00:00Z"), 10, &[(Outcome::Good, 20_000)]);
+    let early = status(&good, &slo, "2026-10-24T22:00:10Z");
+    assert_eq!(early.period.start, at("2026-10-24T22:00:00Z"));
+    assert_eq!(early.period.length(), Duration::from_secs(25 * 3_600));
+    assert_eq!((early.tally.good, early.budget.total_events().as_str()), (1, "90"));
+    // One second earlier the tick speaks of the whole day before.
+    let before = status(&good, &slo, "2026-10-24T22:00:00Z");
+    assert_eq!((before.tally.good, before.budget.total_events().as_str()), (8_640, "86.4"));
+}
+
+#[test]
+fn a_period_is_safe_or_lost_before_its_end_and_kept_or_spent_at_it() {
+    let slo = slo("90%", Unit::Day, "UTC");
+    // 8,640 slots, of which 864 may be bad.
+    let day = |bad: u32| {
+        series(
+            at("2026-06-01T00:00:00Z"),
+            10,
+            &[(Outcome::Good, 100), (Outcome::Bad, bad), (Outcome::Good, 9_000)],
+        )
+    };
+    let said = |bad, moment: &str| status(&day(bad), &slo, moment).accounting;
+    assert_eq!(said(864, "2026-06-01T03:00:00Z"), Accounting::WithinBudget);
+    assert_eq!(said(865, "2026-06-01T03:00:00Z"), Accounting::Lost);
+    // 364 are left: safe once no more than that many slots are to come.
+    assert_eq!(said(500, "2026-06-01T22:59:10Z"), Accounting::WithinBudget);
+    assert_eq!(said(500, "2026-06-01T22:59:11Z"), Accounting::Safe);
+    assert_eq!(said(864, "2026-06-02T00:00:00Z"), Accounting::WithinBudget);
+    assert_eq!(said(865, "2026-06-02T00:00:00Z"), Accounting::Spent);
+    assert_eq!(said(865, "2026-06-02T00:00:01Z"), Accounting::WithinBudget);
+    let lost = status(&day(865), &slo, "2026-06-01T03:00:00Z");
+    assert_eq!(lost.evidence, Evidence::Breached);
+    assert_eq!(lost.exhaustion, Exhaustion::In(Duration::ZERO));
+}
+
+#[test]
+fn what_is_excluded_or_unknown_shrinks_the_budget_and_not_the_rest() {
+    let slo = slo("90%", Unit::Day, "UTC");
+    let day = series(
+        at("2026-06-01T00:00:00Z"),
+        10,
+        &[(Outcome::Good, 1_000), (Outcome::Unknown, 640), (Outcome::Good, 1_000)],
+    );
+    let status = status(&day, &slo, "2026-06-01T06:00:00Z");
+    // 1,520 good, 640 unknown, 6,480 to come.
+    assert_eq!(status.budget.total_events(), "800");
+    assert_eq!(status.tally.unknown, 640);
+}
+
+#[test]
+fn a_forecast_ends_with_the_period() {
+    let slo = slo("99%", Unit::Day, "UTC");
+    // Two hours at 2 % bad, in the shape of each 50th slot: 86.4 of 8,640 allowed.
+    let burning = |until: &str| {
+        let mut series = Series::default();
+        let step = Duration::from_secs(10);
+        let end = at(until);
+        let mut due = at("2026-06-01T00:00:00Z");
+        let burns_from = end.minus(Duration::from_secs(7_200));
+        for k in 0_u32.. {
+            if due >= end {
+                break;
+            }
+            let bad = due >= burns_from && k.is_multiple_of(10);
+            let outcome = if bad { Outcome::Bad } else { Outcome::Good };
+            series.push(due, step, 1, Tally::of(outcome, 1));
+            due = due.plus(step);
+        }
+        status(&[series], &slo, until).exhaustion
+    };
+    // 72 bad of 86.4 are used; 14.4 more at one each 100 s.
+    assert_eq!(burning("2026-06-01T12:00:00Z"), Exhaustion::In(Duration::from_secs(1_440)));
+    assert_eq!(burning("2026-06-01T23:40:00Z"), Exhaustion::Never);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_calendar_window_equals_a_walk_over_every_slot(
+        stretches in prop::collection::vec(
+            (prop::sample::select(vec![
+                Outcome::Good, Outcome::Good, Outcome::Bad, Outcome::Unknown, Outcome::Excluded,
+            ]), 1_u32..900),
+            1..24,
+        ),
+        zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+        begin in prop::sample::select(vec![
+            "2026-03-28T11:00:07Z", "2026-10-24T08:00:03Z", "2026-03-07T20:00:00Z",
+            "2026-04-04T09:30:01Z", "2026-10-31T14:00:02Z",
+        ]),
+        after in 1_u64..200_000,
+        step in prop::sample::select(vec![7_u64, 30, 60]),
+    ) {
+        let slo = slo("97%", Unit::Day, zone);
+        let from = at(begin);
+        let series = series(from, step, &stretches);
+        let n: u32 = stretches.iter().map(|(_, n)| n).sum();
+        let end = from.plus(Duration::from_secs(step * u64::from(n)));
+        // Live, nothing is judged that is not yet known.
+        let moment = from.plus(Duration::from_secs(after)).min(end.floor_second());
+        let period = slo.window.period(moment);
+        let mut tally = Tally::ZERO;
+        let mut rest = 0;
+        let outcomes = stretches.iter().flat_map(|(o, n)| std::iter::repeat_n(*o, *n as usize));
+        let mut outcomes = outcomes.map(Some).chain(std::iter::repeat(None));
+        let mut due = from;
+        while due < period.end.max(moment) {
+            let outcome = outcomes.next().flatten();
+            if due >= period.start && due < moment {
+                tally += outcome.map_or(Tally::ZERO, |outcome| Tally::of(outcome, 1));
+            }
+            rest += u64::from(due >= moment && due < period.end);
+            due = due.plus(Duration::from_secs(step));
+        }
+        let status = status_at(Histories { series: &series, of: &[0] }, &slo, moment);
+        prop_assert_eq!(status.tally, tally);
+        prop_assert_eq!((status.period, status.budget.rest), (period, rest));
+        let (bad, all) = (u128::from(tally.bad), u128::from(tally.known() + rest));
+        let spent = bad * 100 > 3 * all;
+        let safe = rest > 0 && (bad + u128::from(rest)) * 100 <= 3 * all;
+        let expect = match (spent, rest > 0) {
+            (true, true) => Accounting::Lost,
+            (true, false) => Accounting::Spent,
+            (false, _) => if safe { Accounting::Safe } else { Accounting::WithinBudget },
+        };
+        prop_assert_eq!(status.accounting, expect);
+    }
+}

@@ -52,7 +52,7 @@ impl Size {
     fn catalog(self) -> Catalog {
         let policy = AlertPolicy::workbook();
         let services = (0..self.n_slos).map(|n| service(n, &policy)).collect();
-        Catalog { services, tiers: Vec::new(), policies: vec![policy] }
+        Catalog { services, policies: vec![policy], ..Catalog::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::name::{Name, ProbeId, SloId};
-use super::objective::Objective;
+use super::objective::{Objective, Share};
 use super::policy::AlertPolicy;
 use super::window::Window;
 
@@ -20,6 +20,8 @@ pub struct Catalog {
     pub tiers: Vec<SupportTier>,
     /// The alert policies by name, the built-in one included.
     pub policies: Vec<Arc<AlertPolicy>>,
+    /// The applications by name.
+    pub applications: Vec<Application>,
 }
 
 impl Catalog {
@@ -31,6 +33,16 @@ impl Catalog {
     /// Every SLO with its service, in id order.
     pub fn slos(&self) -> impl Iterator<Item = (&Service, &Slo)> {
         self.services.iter().flat_map(|service| service.slos.iter().map(move |slo| (service, slo)))
+    }
+
+    /// The application of this name.
+    pub fn application(&self, name: &str) -> Option<&Application> {
+        self.applications.iter().find(|application| application.name.as_str() == name)
+    }
+
+    /// The support tier of this name.
+    pub fn tier(&self, name: &Name) -> Option<&SupportTier> {
+        self.tiers.iter().find(|tier| tier.name == *name)
     }
 
     /// The service of this name.
@@ -74,6 +86,43 @@ impl Service {
         let plain = || self.slos.iter().filter(|slo| slo.latency_under.is_none());
         let named = plain().find(|slo| slo.id.name() == "availability");
         named.or_else(|| plain().min_by_key(|slo| slo.objective))
+    }
+
+    /// The name to show to people.
+    pub fn title(&self) -> &str {
+        self.display_name.as_deref().unwrap_or(self.name.as_str())
+    }
+}
+
+/// Something that an application team runs on the platform, and what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// Its name.
+    pub name: Name,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// Labels; `team` is the owner.
+    pub labels: BTreeMap<String, String>,
+    /// What it is.
+    pub description: Option<String>,
+    /// Where to read more.
+    pub links: BTreeMap<String, String>,
+    /// The share of good that it needs.
+    pub objective: Objective,
+    /// The window over which it needs that.
+    pub window: Window,
+    /// The share of its budget that it keeps for its own failures.
+    pub reserve: Option<Share>,
+    /// What its own team does when it breaks.
+    pub support: Option<Support>,
+    /// The services it needs.
+    pub depends_on: Vec<Dependency>,
+}
+
+impl Application {
+    /// The owner, or nothing.
+    pub fn team(&self) -> &str {
+        self.labels.get("team").map_or("", String::as_str)
     }
 
     /// The name to show to people.
@@ -179,6 +228,24 @@ pub struct SupportTier {
     pub repair: Duration,
 }
 
+impl SupportTier {
+    /// What people do under it.
+    pub const fn support(&self) -> Support {
+        Support { hours: self.hours, acknowledge: self.acknowledge, repair: self.repair }
+    }
+}
+
+/// What people do when something breaks, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Support {
+    /// When somebody is there.
+    pub hours: SupportHours,
+    /// How soon somebody answers while somebody is there.
+    pub acknowledge: Duration,
+    /// How long repair takes after that; zero if that is not said.
+    pub repair: Duration,
+}
+
 /// When somebody is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SupportHours {
@@ -191,4 +258,64 @@ pub enum SupportHours {
         /// Days a week, 1 to 7.
         days: u8,
     },
+}
+
+impl SupportHours {
+    const WEEK: u64 = 7 * 24;
+
+    /// How long a failure at a random moment of the week waits for somebody, on average: the sum
+    /// of the squares of the gaps, over twice the week.
+    pub fn mean_wait(self) -> Duration {
+        let (night, weekend, nights) = self.gaps();
+        let squares = nights * night * night + weekend * weekend;
+        Duration::from_secs(squares * 3_600 / (2 * Self::WEEK))
+    }
+
+    /// How long a failure waits for somebody at worst.
+    pub fn longest_wait(self) -> Duration {
+        let (night, weekend, _) = self.gaps();
+        Duration::from_secs(night.max(weekend) * 3_600)
+    }
+
+    /// Hours from one day to the next, hours over the days without anybody, and how many times
+    /// the former comes in a week.
+    fn gaps(self) -> (u64, u64, u64) {
+        match self {
+            SupportHours::Always => (0, 0, 0),
+            SupportHours::Weekly { hours, days } => {
+                let night = 24_u64.saturating_sub(hours.into());
+                let off = 7_u64.saturating_sub(days.into());
+                (night, night + 24 * off, u64::from(days).saturating_sub(1))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for SupportHours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SupportHours::Always => f.write_str("24x7"),
+            SupportHours::Weekly { hours, days } => write!(f, "{hours}x{days}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_at_night_waits_for_the_morning() {
+        let check = |hours, days, mean: u64, longest| {
+            let weekly = SupportHours::Weekly { hours, days };
+            let waits = (weekly.mean_wait().as_secs(), weekly.longest_wait().as_secs() / 3_600);
+            assert_eq!(waits, (mean, longest), "{weekly}");
+        };
+        // (4 * 16^2 + 64^2) / 2 / 168 h = 15.238 h.
+        check(8, 5, 54_857, 64);
+        check(24, 7, 0, 0);
+        check(24, 5, 24 * 24 * 4 * 3_600 / 336, 48);
+        check(12, 7, 7 * 144 * 3_600 / 336, 12);
+        assert_eq!(SupportHours::Always.mean_wait(), Duration::ZERO);
+    }
 }

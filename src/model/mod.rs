@@ -24,7 +24,7 @@ pub mod text;
 pub mod time;
 pub mod window;
 
-pub use catalog::{Catalog, Probe, Service, Slo, SupportTier};
+pub use catalog::{Application, Catalog, Probe, Service, Slo, SupportTier};
 pub use check::Check;
 pub use egress::Egress;
 pub use history::{Record, Run, SeriesId, Slice};

@@ -74,18 +74,26 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// What somebody should look at.
     pub warnings: Vec<Problem>,
-    /// Where each SLO is declared, by its id, for reports about it.
+    /// Where each SLO and each application is declared, for reports about them.
     pub places: Places,
 }
 
 /// Where things are declared.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Places(BTreeMap<String, Problem>);
+pub struct Places {
+    slos: BTreeMap<String, Problem>,
+    applications: BTreeMap<String, Problem>,
+}
 
 impl Places {
     /// A warning about the SLO of this id, at the line that declares it.
     pub fn warning(&self, slo: &str, message: String, hint: Option<String>) -> Option<Problem> {
-        self.0.get(slo).map(|place| Problem { message, hint, ..place.clone() })
+        self.slos.get(slo).map(|place| Problem { message, hint, ..place.clone() })
+    }
+
+    /// A warning about the application of this name, at the line that declares it.
+    pub fn application_warning(&self, name: &str, message: String) -> Option<Problem> {
+        self.applications.get(name).map(|place| Problem { message, ..place.clone() })
     }
 }
 

@@ -65,10 +65,24 @@ mirror! {
     }
 }
 
+mirror! {
+    /// What an application team needs of the platform.
+    struct Application {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: ApplicationKind;
+        /// What it is called and who owns it.
+        required "metadata" => metadata: Metadata;
+        /// What it is.
+        required "spec" => spec: ApplicationSpec;
+    }
+}
+
 /// Kinds that this version reads.
-pub(super) const KINDS: [&str; 3] = ["Service", "SupportTier", "AlertPolicy"];
+pub(super) const KINDS: [&str; 4] = ["Service", "SupportTier", "AlertPolicy", "Application"];
 /// Kinds of the language that it does not read.
-pub(super) const LATER_KINDS: [&str; 4] = ["Application", "Agreement", "Maintenance", "Correction"];
+pub(super) const LATER_KINDS: [&str; 3] = ["Agreement", "Maintenance", "Correction"];
 /// Versions of the language.
 pub(super) const API_VERSION: &str = "nines/v1";
 /// The other language that is not read by this version.
@@ -89,10 +103,11 @@ only! {
     ServiceKind = "Service";
     SupportTierKind = "SupportTier";
     AlertPolicyKind = "AlertPolicy";
+    ApplicationKind = "Application";
 }
 
 mirror! {
-    /// What a Service is called and who owns it.
+    /// What a Service or an Application is called and who owns it.
     struct Metadata {
         /// Its name: lowercase letters, digits and hyphens, at most 63. Unique per kind.
         required "name" => name: Name;
@@ -336,6 +351,48 @@ mirror! {
         required "acknowledge" => acknowledge: Duration;
         /// How long repair takes after that.
         required "repair" => repair: Duration;
+    }
+}
+
+mirror! {
+    /// What an application needs, and what it brings.
+    struct ApplicationSpec {
+        /// What it is.
+        optional "description" => description: Prose;
+        /// Where to read more: `runbook`, `chat`, `dashboard` and so on.
+        optional "links" => links: Texts;
+        /// What it needs.
+        required "needs" => needs: Needs;
+        /// The share of its budget that it keeps for its own failures, below 100%. Without it
+        /// nothing can be said about what is left.
+        optional "reserve" => reserve: Share;
+        /// What its own team does when it breaks.
+        optional "support" => support: TeamSupport;
+        /// The services it needs.
+        required "dependsOn" => depends_on: List<Dependency, 1, 256>;
+    }
+}
+
+mirror! {
+    /// How much an application needs.
+    struct Needs {
+        /// The share of good that it needs, above 0 and below 1, such as `99.9%` or `0.999`.
+        required "objective" => objective: Objective;
+        /// The window over which it needs that: a rolling one in whole seconds, or the periods of
+        /// a calendar.
+        required "window" => window: Window;
+    }
+}
+
+mirror! {
+    /// When the team of an application is there and how fast it is.
+    struct TeamSupport {
+        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`.
+        required "hours" => hours: SupportHours;
+        /// How soon somebody answers while somebody is there.
+        required "acknowledge" => acknowledge: Duration;
+        /// How long repair takes after that. Without it, repair is taken to be instant.
+        optional "repair" => repair: Duration = "0s";
     }
 }
 

@@ -45,6 +45,7 @@ impl JsonSchema for Document {
             (raw::KINDS[0], generator.subschema_for::<raw::Service>()),
             (raw::KINDS[1], generator.subschema_for::<raw::SupportTier>()),
             (raw::KINDS[2], generator.subschema_for::<raw::AlertPolicy>()),
+            (raw::KINDS[3], generator.subschema_for::<raw::Application>()),
         ];
         // One branch by kind, so that an editor speaks of the mistake and not of every kind.
         let branch = |(kind, schema): &(&str, Schema)| {
@@ -98,6 +99,10 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::AlertPolicy>(),
             table::<raw::AlertPolicySpec>(),
             table::<raw::Pair>(),
+            table::<raw::Application>(),
+            table::<raw::ApplicationSpec>(),
+            table::<raw::Needs>(),
+            table::<raw::TeamSupport>(),
         ],
         Which::Config => config::tables(),
     }

@@ -69,7 +69,7 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
         probes: vec![probe("a", intervals[0]), probe("b", intervals[1])],
         slos: vec![slo("both", &["a", "b"], None), slo("fast", &["a"], Some(100))],
     };
-    Arc::new(Catalog { services: vec![service], tiers: Vec::new(), policies: vec![policy] })
+    Arc::new(Catalog { services: vec![service], policies: vec![policy], ..Catalog::default() })
 }
 
 fn engine(catalog: &Arc<Catalog>) -> Engine {

@@ -4,6 +4,7 @@
 //! Does not stop at a problem: what is broken is left out and the rest goes on being checked.
 //! Where a whole document could not be read, nothing is called missing, because it may be there.
 
+mod application;
 mod parts;
 mod policy;
 mod probe;
@@ -30,6 +31,7 @@ struct Documents {
     services: Vec<raw::Service>,
     tiers: Vec<raw::SupportTier>,
     policies: Vec<raw::AlertPolicy>,
+    applications: Vec<raw::Application>,
 }
 
 /// The names of a kind and where they are declared.
@@ -72,6 +74,8 @@ pub(super) fn catalog(
     let tiers = names("SupportTier", documents.tiers.iter().map(|d| d.name()), problems);
     let mut policy_names =
         names("AlertPolicy", documents.policies.iter().map(|d| d.name()), problems);
+    // Nothing refers to applications, so their names are only kept apart.
+    names("Application", documents.applications.iter().map(|d| d.name()), problems);
     let policies = BTreeMap::new();
     let built_in = At::bare(Place::file(0));
     policy_names.declared.entry(AlertPolicy::workbook().name.clone()).or_insert(built_in);
@@ -81,14 +85,17 @@ pub(super) fn catalog(
         documents.tiers.iter().map(|tier| policy::tier(tier, &mut cx)).collect();
     let built: Vec<_> =
         documents.services.iter().map(|service| service::service(service, &mut cx)).collect();
+    let built_applications = application::applications(&documents.applications, &mut cx);
     service::cycles(&documents.services, &mut cx);
     parts::limits(&documents.services, &built, &mut cx);
-    let places = places(&documents.services, cx.problems);
+    let places = places(&documents, cx.problems);
     let mut services: Vec<_> = built.into_iter().collect::<Option<_>>()?;
     let mut tiers: Vec<_> = built_tiers.into_iter().collect::<Option<_>>()?;
     services.sort_by(|a, b| a.name.cmp(&b.name));
     tiers.sort_by(|a, b| a.name.cmp(&b.name));
-    Some((Catalog { services, tiers, policies: cx.policies.into_values().collect() }, places))
+    let applications = built_applications?;
+    let policies = cx.policies.into_values().collect();
+    Some((Catalog { services, tiers, policies, applications }, places))
 }
 
 impl Documents {
@@ -122,6 +129,7 @@ impl Documents {
             "Service" => self.services.extend(raw::Service::read(node, &at, problems)),
             "SupportTier" => self.tiers.extend(raw::SupportTier::read(node, &at, problems)),
             "AlertPolicy" => self.policies.extend(raw::AlertPolicy::read(node, &at, problems)),
+            "Application" => self.applications.extend(raw::Application::read(node, &at, problems)),
             kind => unknown_kind(kind, find("kind"), &at, problems),
         }
     }
@@ -161,6 +169,12 @@ impl raw::SupportTier {
 }
 
 impl raw::AlertPolicy {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::Application {
     fn name(&self) -> Option<&Given<Name>> {
         self.metadata.value().and_then(|metadata| metadata.name.given())
     }
@@ -270,17 +284,20 @@ fn normal(path: &Path) -> PathBuf {
     parts.iter().collect()
 }
 
-/// Where each SLO is declared.
-fn places(services: &[raw::Service], problems: &Problems) -> Places {
+/// Where each SLO and each application is declared.
+fn places(documents: &Documents, problems: &Problems) -> Places {
     let mut places = Places::default();
-    for service in services {
+    let place = |at: &At| problems.locate(Level::Warning, at, String::new());
+    for name in documents.applications.iter().filter_map(raw::Application::name) {
+        places.applications.insert(name.value.to_string(), place(&name.at));
+    }
+    for service in &documents.services {
         let Some(name) = service.name() else { continue };
         let Some(Field::Given(slos)) = service.spec.value().map(|spec| &spec.slos) else {
             continue;
         };
         for slo in slos.value.items.iter().filter_map(|slo| slo.value.name.given()) {
-            let id = format!("{}/{}", name.value, slo.value);
-            places.0.insert(id, problems.locate(Level::Warning, &slo.at, String::new()));
+            places.slos.insert(format!("{}/{}", name.value, slo.value), place(&slo.at));
         }
     }
     places

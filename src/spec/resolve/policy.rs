@@ -72,12 +72,14 @@ fn pair(given: &Given<raw::Pair>, problems: &mut Problems) -> Option<Pair> {
 
 /// Builds a support tier.
 pub(super) fn tier(raw: &raw::SupportTier, cx: &mut Context) -> Option<SupportTier> {
-    const BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
+    const MOST: Duration = Duration::from_secs(30 * 86_400);
     let spec = raw.spec.value()?;
-    let mut time = |given: Option<&Given<Duration>>| {
-        given.and_then(|given| within(given, BOUNDS, cx.problems))
+    let mut time = |given: Option<&Given<Duration>>, least| {
+        given.and_then(|given| within(given, (least, MOST), cx.problems))
     };
-    let (acknowledge, repair) = (time(spec.acknowledge.given()), time(spec.repair.given()));
+    let acknowledge = time(spec.acknowledge.given(), Duration::from_secs(1));
+    // What fails over by itself is repaired in no time.
+    let repair = time(spec.repair.given(), Duration::ZERO);
     Some(SupportTier {
         name: raw.name()?.value.clone(),
         hours: *spec.hours.value()?,

@@ -39,7 +39,7 @@ pub(super) fn service(raw: &raw::Service, cx: &mut Context) -> Option<Service> {
     })
 }
 
-fn texts<const MAX: usize, const N: usize>(
+pub(super) fn texts<const MAX: usize, const N: usize>(
     field: &Field<Map<Text<MAX>, N>>,
 ) -> BTreeMap<String, String> {
     let items = field.value().map(|map| map.items.as_slice()).unwrap_or_default();
@@ -49,7 +49,10 @@ fn texts<const MAX: usize, const N: usize>(
     items.iter().filter_map(pair).collect()
 }
 
-fn labels(field: &Field<Map<Text<256>, 32>>, problems: &mut Problems) -> BTreeMap<String, String> {
+pub(super) fn labels(
+    field: &Field<Map<Text<256>, 32>>,
+    problems: &mut Problems,
+) -> BTreeMap<String, String> {
     let items = field.value().map(|map| map.items.as_slice()).unwrap_or_default();
     for (key, value) in items {
         if !is_label_name(&key.value) {
@@ -74,7 +77,7 @@ fn named(raw: &raw::Dependency) -> Alternatives {
     one.into_iter().chain(many.iter().filter_map(|a| a.value.service.given().cloned())).collect()
 }
 
-fn dependencies<const A: usize, const B: usize>(
+pub(super) fn dependencies<const A: usize, const B: usize>(
     field: &Field<crate::spec::value::List<raw::Dependency, A, B>>,
     cx: &mut Context,
 ) -> Vec<Dependency> {
@@ -271,7 +274,11 @@ fn counted(given: &Given<raw::Slo>, probes: &Probes, problems: &mut Problems) ->
     (!names.is_empty()).then_some(names)
 }
 
-fn window(given: &Given<raw::Window>, probes: &[&Probe], cx: &mut Context) -> Option<Window> {
+pub(super) fn window(
+    given: &Given<raw::Window>,
+    probes: &[&Probe],
+    cx: &mut Context,
+) -> Option<Window> {
     let (at, retention) = (&given.at, cx.options.retention);
     let window = match &given.value {
         raw::Window::Rolling(length) => Window::Rolling(*length),

@@ -41,7 +41,7 @@ fn versions_and_kinds_that_are_not_read_are_refused_by_name() {
         &version("openslo/v1"),
         &["1:13 apiVersion: `openslo/v1` is not read by this version of nines"],
     );
-    for kind in ["Application", "Agreement", "Maintenance", "Correction"] {
+    for kind in ["Agreement", "Maintenance", "Correction"] {
         let text = version("nines/v1").replace("Service", kind);
         let told = format!("2:7 kind: kind `{kind}` is not read by this version of nines");
         check(&text, &[told.as_str()]);
@@ -464,4 +464,69 @@ fn bytes_that_cannot_be_sent_alone_are_warned_about() {
              \\xff become two bytes"],
     );
     check(&probe("tcp: {address: \"h:1\", send: \"\\x7f\\0\"}"), &[]);
+}
+
+/// An application with these keys in its spec, from line 5 on, and a service `a`.
+fn application(keys: &str) -> String {
+    let a = spec("description: b");
+    format!(
+        "apiVersion: nines/v1\nkind: Application\nmetadata: {{name: shop}}\nspec:\n  {keys}\n---\n{a}"
+    )
+}
+
+#[test]
+fn applications_say_what_they_need_and_of_whom() {
+    let whole = "needs: {objective: 99.9%, window: 30d}\n  dependsOn: [{service: a}]";
+    check(&application(whole), &[]);
+    check(
+        &application("dependsOn: [{service: aa}]"),
+        &[
+            "5:3 spec: missing key `needs`",
+            "5:25 spec.dependsOn[0].service: unknown Service \"aa\"",
+        ],
+    );
+    let problem = read(&application("dependsOn: [{service: aa}]")).expect_err("wrong").remove(1);
+    assert_eq!(problem.hint.as_deref(), Some("did you mean `a`?"));
+    check(
+        &application("needs: {objective: 100%, window: 401d}\n  dependsOn: []"),
+        &[
+            "5:22 spec.needs.objective: text \"100%\" as `objective`",
+            "5:36 spec.needs.window: the window 401d is longer than history is kept",
+            "6:14 spec.dependsOn: a list of 0",
+        ],
+    );
+    let with = |more: &str| application(&format!("{whole}\n  {more}"));
+    check(&with("reserve: 50%\n  support: {hours: 8x5, acknowledge: 15m}"), &[]);
+    check(
+        &with("reserve: 100%\n  support: {hours: 8x8, acknowledge: 0s, repair: 31d}"),
+        &[
+            "7:12 spec.reserve: a reserve of the whole budget",
+            "8:20 spec.support.hours: text \"8x8\" as `hours`",
+            "8:38 spec.support.acknowledge: 0s is out of bounds",
+            "8:50 spec.support.repair: 31d is out of bounds",
+        ],
+    );
+    check(
+        &format!(
+            "{}---\n{}",
+            application(whole),
+            application(whole).split("---").next().expect("one")
+        ),
+        &["16:18 metadata.name: a second Application \"shop\""],
+    );
+}
+
+#[test]
+fn the_parts_of_an_application_reach_the_catalogue() {
+    let text = application(
+        "needs: {objective: 99.9%, window: 28d}\n  reserve: 40%\n  \
+         support: {hours: 24x7, acknowledge: 5m, repair: 20m}\n  dependsOn: [{service: a, impact: soft}]",
+    );
+    let catalog = catalog(&text);
+    let shop = catalog.application("shop").expect("declared");
+    assert_eq!((shop.objective.ppb(), shop.window.to_string()), (999_000_000, "28d".into()));
+    assert_eq!(shop.reserve.map(|reserve| reserve.to_string()).as_deref(), Some("40%"));
+    let support = shop.support.expect("declared");
+    assert_eq!((support.acknowledge.as_secs(), support.repair.as_secs()), (300, 1_200));
+    assert_eq!(shop.depends_on[0].impact, crate::model::catalog::Impact::Soft);
 }

@@ -44,7 +44,7 @@ impl<'a> Histories<'a> {
     }
 
     /// The evidence record over all histories: outages of each add up, time does not.
-    fn record(&self) -> evidence::Record {
+    pub fn record(&self) -> evidence::Record {
         self.iter().map(Series::record).fold(evidence::Record::default(), |all, one| {
             evidence::Record {
                 observed: all.observed.max(one.observed),

@@ -207,7 +207,7 @@ fn duration(micros: u128) -> Option<Duration> {
     Some(Duration::from_micros(micros))
 }
 
-fn budget_ratio(objective: Objective) -> Fraction {
+pub(super) fn budget_ratio(objective: Objective) -> Fraction {
     Fraction::new(objective.budget_ppb().into(), PPB.into())
 }
 
@@ -222,7 +222,7 @@ fn inverse(x: Option<Fraction>) -> Fraction {
 /// How many slots the probes have within a length of time: the sum of `length / interval`. Where
 /// the intervals are so unlike that the exact sum leaves the range of the integers, whole slots
 /// are counted.
-fn slots_within(length: Duration, intervals: &[Duration]) -> Fraction {
+pub(super) fn slots_within(length: Duration, intervals: &[Duration]) -> Fraction {
     let length = length.as_micros();
     let exact = intervals.iter().try_fold(Fraction::new(0, 1), |sum, interval| {
         sum.plus(Fraction::new(length, interval.as_micros()))

@@ -9,6 +9,7 @@ pub mod backtest;
 pub mod counters;
 pub mod evaluate;
 pub mod feasibility;
+pub mod fit;
 pub mod forecast;
 pub mod monitor;
 pub mod render;

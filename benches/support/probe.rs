@@ -245,6 +245,7 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
         latency_under: Some(Duration::from_millis(50)),
         objective: "99.9%".parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),
+        method: nines::model::catalog::Method::Occurrences,
         unknown: Default::default(),
         policy: Some(AlertPolicy::workbook()),
     };

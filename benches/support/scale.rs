@@ -70,6 +70,7 @@ fn service(n: u32, policy: &Arc<AlertPolicy>) -> Service {
         latency_under: under,
         objective: if under.is_some() { "99%" } else { "99.9%" }.parse().expect("an objective"),
         window: Duration::from_secs(30 * DAY.unsigned_abs()).into(),
+        method: nines::model::catalog::Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: Some(Arc::clone(policy)),
     };

@@ -347,7 +347,7 @@ fn budget_text(slo: &Slo, status: &SloStatus) -> String {
     let left = budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds);
     let whole = number::duration(budget.total_time());
     let window = &slo.window;
-    let (bad, total) = (counted.bad, counted.total());
+    let (bad, total) = (budget.bad_events(), budget.events(counted.total()));
     let coverage = status.coverage;
     let coverage = number::percent_of(coverage.numerator as i128, coverage.denominator);
     format!(

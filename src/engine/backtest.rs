@@ -10,6 +10,7 @@ use crate::model::{AlertPolicy, Pair, Severity, ShortThreshold, Slo, Timestamp};
 
 use super::evaluate::{self, Histories, Moment, PairVerdict};
 use super::series::Series;
+use super::slices::Slices;
 use super::status::SloStatus;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,8 +73,10 @@ pub fn ticks(histories: Histories<'_>) -> Option<(Timestamp, Timestamp)> {
 }
 
 /// The status at any tick, with the pairs as they fire when judged at that tick alone.
-pub fn status_at(histories: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatus {
-    let moment = Moment::new(histories, at);
+pub fn status_at(slots: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatus {
+    let slices = Slices::of(slots, slo, at);
+    let histories = slices.as_ref().map_or(slots, Slices::histories);
+    let moment = Moment::new(histories, at).over_slots(slots);
     let pairs = evaluate::firing_pairs(&moment, slo, &[]);
     evaluate::evaluate(&moment, slo, pairs)
 }
@@ -81,13 +84,15 @@ pub fn status_at(histories: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatu
 /// Ticks through a history under the SLO's alert policy, or under the same with another rule
 /// for short windows. None for an SLO without policy or history.
 pub fn replay(
-    histories: Histories<'_>,
+    slots: Histories<'_>,
     slo: &Slo,
     short_threshold: Option<ShortThreshold>,
 ) -> Option<Replay> {
     let mut policy = (**slo.policy.as_ref()?).clone();
     policy.short_threshold = short_threshold.unwrap_or(policy.short_threshold);
-    let (first, last) = ticks(histories)?;
+    let (first, last) = ticks(slots)?;
+    let slices = Slices::of(slots, slo, last);
+    let histories = slices.as_ref().map_or(slots, Slices::histories);
     let mut run = Run::new(&policy);
     let edges: Vec<_> = [Duration::ZERO].into_iter().chain(policy.windows()).collect();
     let mut verdicts = Vec::with_capacity(policy.pairs.len());

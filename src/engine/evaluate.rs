@@ -15,6 +15,7 @@ use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Tim
 
 use super::forecast;
 use super::series::Series;
+use super::slices;
 use super::status::{Accounting, Burn, Coverage, SloStatus};
 
 /// The histories that make up one SLO, read as one.
@@ -63,11 +64,18 @@ pub struct Moment<'a> {
     before: Tally,
     first: Option<Timestamp>,
     end: Option<Timestamp>,
+    /// The slots, where what is judged are slices of them.
+    slots: Option<Histories<'a>>,
     /// Windows that are asked for more than once.
     known: Vec<(Duration, Tally)>,
 }
 
 impl<'a> Moment<'a> {
+    /// The same, with the slots of which the histories are slices, perhaps.
+    pub fn over_slots(self, slots: Histories<'a>) -> Self {
+        Moment { slots: Some(slots), ..self }
+    }
+
     /// The histories as they stand at the tick `at`.
     pub fn new(histories: Histories<'a>, at: Timestamp) -> Self {
         Moment {
@@ -76,6 +84,7 @@ impl<'a> Moment<'a> {
             before: histories.before(at),
             first: histories.iter().filter_map(Series::first).min(),
             end: histories.iter().filter_map(|series| series.end_before(at)).max(),
+            slots: None,
             known: Vec::new(),
         }
     }
@@ -116,9 +125,24 @@ impl<'a> Moment<'a> {
 
     /// How many events are still to come in a period, if they go on as they came; none if that
     /// cannot be told.
-    pub fn rest(&self, period: Period) -> Option<u64> {
+    pub fn rest(&self, slo: &Slo, period: Period) -> Option<u64> {
+        slo.window.calendar()?;
+        if slo.method.slice().is_some() {
+            return Some(slices::still_due(slo.method, (period.start, period.end), self.at));
+        }
         let rest = |series: &Series| series.still_due(self.at, period.end);
         self.histories.iter().map(rest).sum()
+    }
+
+    /// How much of the window was measured: of slices, how much of their slots.
+    fn coverage(&self, whole: &Look, slo: &Slo) -> Coverage {
+        match self.slots {
+            None => whole.coverage(),
+            Some(slots) => {
+                let slots = Moment::new(slots, self.at);
+                Look::back(&slots, whole.length, slo.unknown).coverage()
+            }
+        }
     }
 
     /// How much of `[at - length, at)` lies after the first event, up to where events speak.
@@ -208,7 +232,7 @@ pub fn judge_pair(
         ShortThreshold::Same => threshold,
         ShortThreshold::One => (1, 1),
     };
-    let goes_on = short.counted.bad >= policy.min_bad
+    let goes_on = short.counted.bad >= policy.min_bad.saturating_mul(slo.method.parts())
         && short.counted.burns_above(slo.objective, short_threshold);
     PairVerdict { significant, fires: significant && goes_on, blind }
 }
@@ -248,9 +272,9 @@ pub fn stays_quiet(histories: Histories<'_>, slo: &Slo, from: Timestamp, until: 
 pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
     let period = slo.window.period(moment.at);
     let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
-    let rest = slo.window.calendar().and_then(|_| moment.rest(period));
     let budget = Budget::new(whole.counted, slo.objective, period.length())
-        .with_rest(rest.unwrap_or_default());
+        .with_rest(moment.rest(slo, period).unwrap_or_default())
+        .in_parts(slo.method.parts());
     let windows = slo.policy.as_ref().map(|policy| policy.windows()).unwrap_or_default();
     let burn = |window| Burn { window, counted: Counted::of(moment.window(window), slo.unknown) };
     let record = moment.histories.record();
@@ -266,7 +290,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         tally: whole.tally,
         totals: moment.before,
         budget,
-        coverage: whole.coverage(),
+        coverage: moment.coverage(&whole, slo),
         burns: windows.into_iter().map(burn).collect(),
         exhaustion: forecast::exhaustion(moment, slo, &budget),
         accounting,
@@ -281,7 +305,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
 pub fn is_exhausted(moment: &Moment<'_>, slo: &Slo) -> bool {
     let period = slo.window.period(moment.at);
     let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
-    if let Some(rest) = slo.window.calendar().and_then(|_| moment.rest(period)) {
+    if let Some(rest) = moment.rest(slo, period) {
         // What is still to come is in the budget, so the bad events alone settle it.
         let budget = Budget::new(whole.counted, slo.objective, period.length());
         return budget.with_rest(rest).is_spent();

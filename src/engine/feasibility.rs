@@ -163,8 +163,9 @@ impl Finding {
 pub fn assess(catalog: &Catalog) -> Vec<Feasibility> {
     let assess = |(service, slo): (&crate::model::Service, &Slo)| {
         let counts = |probe: &&Probe| slo.probes.contains(&probe.id);
-        let intervals: Vec<_> =
-            service.probes.iter().filter(counts).map(|probe| probe.interval).collect();
+        let probes = service.probes.iter().filter(counts).map(|probe| probe.interval);
+        // Where slices are counted, they are what can be bad.
+        let intervals = slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice]);
         assess_slo(slo, &intervals)
     };
     catalog.slos().map(assess).collect()

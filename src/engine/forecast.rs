@@ -180,6 +180,7 @@ mod tests {
             latency_under: None,
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(30 * 86_400).into(),
+            method: crate::model::catalog::Method::Occurrences,
             unknown: UnknownPolicy::Exclude,
             policy: Some(Arc::new(AlertPolicy {
                 name: "test".parse().expect("valid"),

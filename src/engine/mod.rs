@@ -16,6 +16,7 @@ pub mod render;
 pub mod roll;
 pub mod schedule;
 pub mod series;
+pub mod slices;
 pub mod state;
 pub mod status;
 

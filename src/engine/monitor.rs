@@ -21,6 +21,7 @@ use super::counters::Counters;
 use super::evaluate::{self, Histories, Moment};
 use super::roll::{Roll, Taken};
 use super::series::Series;
+use super::slices::Slices;
 use super::state::{ProbeState, SloState};
 use super::status::SloStatus;
 
@@ -179,7 +180,8 @@ impl Engine {
         };
         let team = service.team().to_owned();
         self.slo_of.insert(slo.id.clone(), self.slos.len());
-        self.slos.push(SloState { slo: slo.clone(), team, status: None, alerts, indicators });
+        let (slo, slices) = (slo.clone(), slo.method.slice().map(|_| Slices::default()));
+        self.slos.push(SloState { slo, team, status: None, alerts, indicators, slices });
     }
 
     /// The catalogue this engine was built for.
@@ -228,6 +230,12 @@ impl Engine {
         Histories { series: &self.series, of: &state.indicators }
     }
 
+    /// What an SLO is judged by: its slots, or the slices of them.
+    fn judged<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
+        let slots = self.histories(state);
+        state.slices.as_ref().map_or(slots, Slices::histories)
+    }
+
     /// The evaluation of one SLO at any moment whose window memory still covers; none for an
     /// unknown SLO, for one without history, and for a moment too long ago.
     pub fn evaluate_at(&self, id: &str, at: Timestamp) -> Option<SloStatus> {
@@ -238,7 +246,7 @@ impl Engine {
         if histories.iter().filter_map(Series::forgotten).any(|forgotten| from <= forgotten) {
             return None;
         }
-        let moment = Moment::new(histories, at);
+        let moment = Moment::new(self.judged(state), at).over_slots(histories);
         let pairs = evaluate::firing_pairs(&moment, &state.slo, &[]);
         Some(evaluate::evaluate(&moment, &state.slo, pairs))
     }
@@ -346,6 +354,12 @@ impl Engine {
             self.transit_no_data(slo, known, now, effects);
             return;
         }
+        let state = &mut self.slos[slo];
+        if let Some(slices) = &mut state.slices {
+            let slots = Histories { series: &self.series, of: &state.indicators };
+            slices.extend(slots, &state.slo, known.min(now));
+        }
+        let state = &self.slos[slo];
         let done = state.status.as_ref().map(|status| status.at);
         let quiet_since = done.unwrap_or(until).max(until.minus(MAX_CATCH_UP));
         let mut at = if done.is_some() { quiet_since.plus(second) } else { until };
@@ -358,18 +372,18 @@ impl Engine {
             Some(status) => status.pairs.clone(),
             None => restored_pairs(state),
         };
-        let histories = Histories { series: &self.series, of: &self.slos[slo].indicators };
+        let histories = self.judged(&self.slos[slo]);
         let fires = pairs.iter().any(|fires| *fires);
         if at < until && !fires && evaluate::stays_quiet(histories, &self.slos[slo].slo, at, until)
         {
             at = until;
         }
         while at < until {
-            let state = &mut self.slos[slo];
-            let histories = Histories { series: &self.series, of: &state.indicators };
-            pairs = evaluate::firing_pairs(&Moment::new(histories, at), &state.slo, &pairs);
+            let state = &self.slos[slo];
+            let moment = Moment::new(self.judged(state), at);
+            pairs = evaluate::firing_pairs(&moment, &state.slo, &pairs);
             let fires = alert::burn_conditions(&state.slo, &pairs);
-            alert::transit_burns(&mut state.alerts, fires, at, effects);
+            alert::transit_burns(&mut self.slos[slo].alerts, fires, at, effects);
             at = at.plus(second);
         }
         self.finish_tick(slo, pairs, until, effects);
@@ -385,8 +399,8 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let state = &self.slos[slo];
-        let histories = Histories { series: &self.series, of: &state.indicators };
-        let moment = Moment::of_slo(histories, &state.slo, at);
+        let slots = self.histories(state);
+        let moment = Moment::of_slo(self.judged(state), &state.slo, at).over_slots(slots);
         let pairs = evaluate::firing_pairs(&moment, &state.slo, &before);
         let fires = alert::burn_conditions(&state.slo, &pairs);
         let exhausted = evaluate::is_exhausted(&moment, &state.slo);
@@ -433,6 +447,12 @@ impl Engine {
         effects.push(Effect::Compact(edge));
         for (series, memory) in self.series.iter_mut().zip(&self.memory) {
             series.forget_before(edge.minus(*memory));
+        }
+        for state in &mut self.slos {
+            let memory = state.indicators.iter().map(|indicator| self.memory[*indicator]).max();
+            if let (Some(slices), Some(memory)) = (&mut state.slices, memory) {
+                slices.forget_before(edge.minus(memory));
+            }
         }
     }
 

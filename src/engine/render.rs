@@ -25,6 +25,8 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "window": slo.window.to_string(),
         "probes": probes,
         "latency_under": slo.latency_under.map(format_duration),
+        "method": slo.method.word(),
+        "slice": slo.method.slice().map(format_duration),
         "unknown": slo.unknown.word(),
         "policy": slo.policy.as_ref().map(|policy| policy.name.as_str()),
         "status": status.map(status_json),
@@ -59,6 +61,9 @@ pub fn status_json(status: &SloStatus) -> Value {
     put("unknown", tally.unknown.into());
     put("excluded", tally.excluded.into());
     put("scheduled", tally.scheduled().into());
+    if status.budget.parts > 1 {
+        put("parts_per_event", status.budget.parts.into());
+    }
     put("sli", status.budget.counted.sli().into());
     put("coverage", status.coverage.ratio().into());
     put("budget", budget_json(status));
@@ -76,7 +81,10 @@ pub fn budget_json(status: &SloStatus) -> Value {
     let budget = &status.budget;
     json!({
         "total_events": budget.total_events(),
-        "spent_events": budget.counted.bad,
+        "spent_events": match budget.parts {
+            1 => budget.counted.bad.into(),
+            _ => Value::from(budget.bad_events()),
+        },
         "spent_ratio": budget.spent_ratio(),
         "left_ratio": budget.left_ratio(),
         "left_seconds": budget.left_seconds(),

@@ -250,6 +250,17 @@ impl Series {
         Some(time.div_ceil(step).saturating_mul(each))
     }
 
+    /// Until when each stretch of this length from `from` on holds exactly the same events, as
+    /// far as one run reaches; none if not even the first does.
+    pub fn uniform_until(&self, from: Timestamp, length: Duration) -> Option<Timestamp> {
+        let (from, length) = (from.micros(), micros(length));
+        let n = self.segments.partition_point(|segment| segment.start <= from);
+        let segment = &self.segments[n.checked_sub(1)?];
+        let even = segment.step > 0 && length % segment.step == 0;
+        (even && from.saturating_add(length) <= segment.end())
+            .then(|| Timestamp::from_micros(segment.end()))
+    }
+
     /// What the whole history says about outages.
     pub fn record(&self) -> evidence::Record {
         self.record

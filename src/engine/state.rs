@@ -6,6 +6,7 @@ use crate::model::{Probe, SeriesId, Slo};
 
 use super::alert::Alert;
 use super::counters::Counters;
+use super::slices::Slices;
 use super::status::SloStatus;
 
 /// One SLO as it stands.
@@ -21,6 +22,8 @@ pub struct SloState {
     pub alerts: Vec<Alert>,
     /// Positions of its indicators.
     pub(super) indicators: Vec<usize>,
+    /// Its history in slices, if it counts those.
+    pub(super) slices: Option<Slices>,
 }
 
 /// One probe as it stands.

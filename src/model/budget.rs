@@ -65,17 +65,36 @@ pub struct Budget {
     pub window: Duration,
     /// Events that are still to come in the window, for a calendar; else 0.
     pub rest: u64,
+    /// How much one event counts in all of these: 1, or the parts of a slice that counts by its
+    /// ratio.
+    pub parts: u64,
 }
 
 impl Budget {
     /// The budget of a window in which this counted.
     pub const fn new(counted: Counted, objective: Objective, window: Duration) -> Self {
-        Budget { counted, objective, window, rest: 0 }
+        Budget { counted, objective, window, rest: 0, parts: 1 }
     }
 
     /// The same where as many events are still to come: the budget is that of the whole window.
     pub const fn with_rest(self, rest: u64) -> Self {
         Budget { rest, ..self }
+    }
+
+    /// The same where each event counts so many parts.
+    pub const fn in_parts(self, parts: u64) -> Self {
+        Budget { parts, ..self }
+    }
+
+    /// How many events are bad, as decimal text, cut up: a part of a slice is none of it.
+    pub fn bad_events(&self) -> String {
+        self.events(self.counted.bad)
+    }
+
+    /// How many events this many parts are, as decimal text, cut up.
+    pub fn events(&self, parts: u64) -> String {
+        let text = decimal::ratio(-i128::from(parts), self.parts.into());
+        text.map(|text| text.replacen('-', "", 1)).unwrap_or_default()
     }
 
     /// Events of the window, those to come included.
@@ -106,7 +125,8 @@ impl Budget {
 
     /// How many bad events the window allows, as decimal text, cut.
     pub fn total_events(&self) -> String {
-        decimal::ratio(self.allowed_ppb() as i128, PPB.into()).unwrap_or_default()
+        let whole = u128::from(PPB) * u128::from(self.parts.max(1));
+        decimal::ratio(self.allowed_ppb() as i128, whole).unwrap_or_default()
     }
 
     /// Spent over total, as decimal text, cut; none without events.

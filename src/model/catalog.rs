@@ -184,10 +184,64 @@ pub struct Slo {
     pub objective: Objective,
     /// Over which time.
     pub window: Window,
+    /// What is counted.
+    pub method: Method,
     /// How unknown slots count.
     pub unknown: UnknownPolicy,
     /// When to tell somebody; none for silence.
     pub policy: Option<Arc<AlertPolicy>>,
+}
+
+/// What an SLO counts: the budgeting method, as OpenSLO has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Slots, each of which is good or bad.
+    #[default]
+    Occurrences,
+    /// Slices of time, each of which is good if enough of its slots are.
+    Timeslices {
+        /// How long a slice is, in whole minutes.
+        slice: Duration,
+        /// The share of good slots that makes a slice good, above 0.
+        objective: Share,
+    },
+    /// Slices of time, each of which counts by the share of its slots that are good.
+    RatioTimeslices {
+        /// How long a slice is, in whole minutes.
+        slice: Duration,
+    },
+}
+
+/// Parts of a slice that counts by its ratio, so that the ratio is a whole number of them for
+/// every number of slots whose prime factors are 2 (to the 7th), 3 (twice), 5 (to the 4th), 7, 11
+/// and 13. Fits 32 bits.
+const PARTS: u64 = 720_720_000;
+
+impl Method {
+    /// How long a slice is; none if slots are counted.
+    pub const fn slice(self) -> Option<Duration> {
+        match self {
+            Method::Occurrences => None,
+            Method::Timeslices { slice, .. } | Method::RatioTimeslices { slice } => Some(slice),
+        }
+    }
+
+    /// How much one event counts: 1, or the parts of a slice that counts by its ratio.
+    pub const fn parts(self) -> u64 {
+        match self {
+            Method::Occurrences | Method::Timeslices { .. } => 1,
+            Method::RatioTimeslices { .. } => PARTS,
+        }
+    }
+
+    /// The word in the spec language.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Method::Occurrences => "occurrences",
+            Method::Timeslices { .. } => "timeslices",
+            Method::RatioTimeslices { .. } => "ratioTimeslices",
+        }
+    }
 }
 
 /// How slots that could not be measured count in the accounting.

@@ -214,8 +214,12 @@ impl SloRules<'_> {
         decimal::trim_zeros(&text.unwrap_or_default()).to_owned()
     }
 
-    /// How many slots a window has.
+    /// How many slots a window has, or slices where those are counted.
     fn expected(&self, window: Duration) -> u64 {
+        if let Some(slice) = self.slo.method.slice() {
+            let slices = window.as_micros() / slice.as_micros().max(1);
+            return u64::try_from(slices).unwrap_or(u64::MAX);
+        }
         let slots = |probe: &Probe| window.as_micros() / probe.interval.as_micros().max(1);
         self.probes().map(|probe| u64::try_from(slots(probe)).unwrap_or(u64::MAX)).sum()
     }

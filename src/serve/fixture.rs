@@ -42,6 +42,7 @@ pub fn service(name: &str, team: &str, url: &str, slos: &[(&str, &str, Option<u6
         latency_under: under_ms.map(Duration::from_millis),
         objective: objective.parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),
+        method: crate::model::catalog::Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: Some(AlertPolicy::workbook()),
     };

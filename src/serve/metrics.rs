@@ -168,9 +168,11 @@ fn write_totals(out: &mut Exposition, engine: &Engine, slos: &Slos) {
     let totals: Vec<Option<Tally>> = slos.iter().map(|(_, s)| total(engine, s)).collect();
     let mut write = |name, help, part: fn(&Tally) -> u64| {
         let mut family = out.counter(name, help);
-        for ((labels, _), total) in slos.iter().zip(&totals) {
-            if let Some(total) = total {
-                family.sample(labels, part(total));
+        for ((labels, state), total) in slos.iter().zip(&totals) {
+            match (total, state.slo.method.parts()) {
+                (None, _) => {}
+                (Some(total), 1) => family.sample(labels, part(total)),
+                (Some(total), parts) => family.sample(labels, part(total) as f64 / parts as f64),
             }
         }
     };

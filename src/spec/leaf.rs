@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::mirror::Value;
 use super::problem::{At, Problems};
-use super::raw::{AlertingPolicy, CalendarWindow};
+use super::raw::{AlertingPolicy, CalendarWindow, SliceMethod};
 use super::tree::{Data, Node};
 use super::value::{Text, parsed, parsed_text, scalar, words, wrong};
 use crate::model::ParseError;
@@ -295,36 +295,48 @@ impl Value for Window {
     }
 }
 
-/// How observations are counted. There is one way in this version.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BudgetMethod;
+/// How observations are counted.
+#[derive(Clone, Debug)]
+pub(super) enum BudgetMethod {
+    /// One by one.
+    Occurrences,
+    /// By slices of time.
+    Slices(SliceMethod),
+}
 
 impl Value for BudgetMethod {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
-        const LATER: [&str; 2] = ["timeslices", "ratioTimeslices"];
-        if let Data::Map(pairs) = &node.data {
-            for (key, _) in pairs {
-                if let Data::Scalar { text, .. } = &key.data
-                    && LATER.contains(&text.as_str())
-                {
-                    let message = format!("`{text}` is not read by this version of nines");
-                    let at = at.key(text, key.place);
-                    problems.error(&at, message).expected("`occurrences`, or no method at all");
-                    return None;
-                }
+        match &node.data {
+            Data::Map(_) => SliceMethod::read(node, at, problems).map(BudgetMethod::Slices),
+            Data::Scalar { text, .. } if text == "timeslices" || text == "ratioTimeslices" => {
+                let problem = problems.error(at, format!("`{text}` without the length of a slice"));
+                problem.expected(
+                    "`{timeslices: {slice: 1m, sliceObjective: 95%}}` or \
+                     `{ratioTimeslices: {slice: 1m}}`",
+                );
+                None
+            }
+            _ => {
+                let words = [("occurrences", BudgetMethodWord)];
+                let word = super::value::word(node, at, &words, &[], problems);
+                word.map(|_| BudgetMethod::Occurrences)
             }
         }
-        super::value::word(node, at, &[("occurrences", BudgetMethod)], &LATER, problems)
     }
 
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": ["occurrences"]})
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let slices = SliceMethod::schema(generator);
+        json_schema!({"anyOf": [{"type": "string", "enum": ["occurrences"]}, slices]})
     }
 
     fn kind() -> String {
-        "`occurrences`".to_owned()
+        format!("`occurrences`, or {}", SliceMethod::kind())
     }
 }
+
+/// The word `occurrences`.
+#[derive(Clone, Copy, Debug)]
+struct BudgetMethodWord;
 
 /// When to tell somebody.
 #[derive(Clone, Debug)]

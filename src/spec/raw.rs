@@ -301,8 +301,8 @@ mirror! {
         /// The window over which it is promised: a rolling one in whole seconds, or the periods
         /// of a calendar.
         required "window" => window: Window;
-        /// How observations are counted: one by one.
-        optional "method" => _method: BudgetMethod = "occurrences";
+        /// How observations are counted: one by one, or by slices of time.
+        optional "method" => method: BudgetMethod = "occurrences";
         /// How time counts in which we could not measure.
         optional "unknown" => unknown: UnknownPolicy = "exclude";
         /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
@@ -321,6 +321,35 @@ mirror! {
         required "calendar" => calendar: Unit;
         /// The time zone that decides when a period begins, an IANA name.
         optional "timeZone" => time_zone: TimeZone = "UTC";
+    }
+}
+
+mirror! {
+    /// Which slices of time are counted.
+    struct SliceMethod {
+        /// Good slices over all slices.
+        optional "timeslices" => timeslices: Timeslices;
+        /// The mean of the good shares of all slices.
+        optional "ratioTimeslices" => ratio: RatioTimeslices;
+    }
+    rules &[Rule::ExactlyOne(&["timeslices", "ratioTimeslices"])];
+}
+
+mirror! {
+    /// Slices that are good or bad as a whole.
+    struct Timeslices {
+        /// How long a slice is, in whole minutes.
+        required "slice" => slice: Duration;
+        /// The share of good observations that makes a slice good, above 0.
+        required "sliceObjective" => objective: Share;
+    }
+}
+
+mirror! {
+    /// Slices of which each counts by its share of good observations, however many those are.
+    struct RatioTimeslices {
+        /// How long a slice is, in whole minutes.
+        required "slice" => slice: Duration;
     }
 }
 

@@ -187,6 +187,7 @@ mod tests {
             latency_under: Some(Duration::from_millis(300)),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(86_400).into(),
+            method: crate::model::catalog::Method::Occurrences,
             unknown: UnknownPolicy::Exclude,
             policy: None,
         }

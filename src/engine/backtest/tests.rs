@@ -22,6 +22,7 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
         latency_under: None,
         objective: objective.parse().expect("valid"),
         window: Duration::from_secs(30 * 86_400).into(),
+        method: crate::model::catalog::Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: Some(Arc::new(policy)),
     }

@@ -22,6 +22,7 @@ fn slo(objective: &str, unit: Unit, zone: &str) -> Slo {
         latency_under: None,
         objective: objective.parse().expect("valid"),
         window: Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),
+        method: crate::model::catalog::Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: Some(AlertPolicy::workbook()),
     }

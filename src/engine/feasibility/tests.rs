@@ -15,6 +15,7 @@ fn slo(objective: &str, window_days: u64, policy: Option<Arc<AlertPolicy>>) -> S
         latency_under: None,
         objective: objective.parse().expect(objective),
         window: Duration::from_secs(window_days * 86_400).into(),
+        method: crate::model::catalog::Method::Occurrences,
         unknown: Default::default(),
         policy,
     }

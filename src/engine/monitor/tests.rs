@@ -55,6 +55,7 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
         latency_under: under.map(Duration::from_millis),
         objective: "90%".parse().expect("valid"),
         window: secs(300).into(),
+        method: crate::model::catalog::Method::Occurrences,
         unknown,
         policy: Some(Arc::clone(&policy)),
     };

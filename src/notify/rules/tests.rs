@@ -15,6 +15,7 @@ fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
         latency_under: None,
         objective: objective.parse().expect("an objective"),
         window: Duration::from_secs(days * 86_400).into(),
+        method: crate::model::catalog::Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: Some(policy.into()),
     }

@@ -127,7 +127,8 @@ fn stretch(slo: &Slo, status: &SloStatus) -> String {
 }
 
 fn counts(slo: &Slo, status: &SloStatus) -> [(String, [String; 4]); 2] {
-    let row = |t: Tally| [t.good, t.bad, t.unknown, t.excluded].map(number::count);
+    let events = |parts| super::view::events(&status.budget, parts);
+    let row = |t: Tally| [t.good, t.bad, t.unknown, t.excluded].map(events);
     [
         (stretch(slo, status), row(status.tally)),
         ("since the history began".to_owned(), row(status.totals)),

@@ -145,14 +145,26 @@ fn measured(status: &SloStatus) -> Measured {
     let bar = decimal::fixed(left.max(0).saturating_mul(100), whole, 1).unwrap_or_default();
     Measured {
         sli: number::percent(counted.good, counted.total()),
-        bad: number::count(counted.bad),
-        total: number::count(counted.total()),
+        bad: events(&status.budget, counted.bad),
+        total: events(&status.budget, counted.total()),
         coverage: number::percent_of(numerator, coverage.denominator),
         partial: coverage.numerator < coverage.denominator,
         left: number::percent_of(left, whole),
         left_time: number::seconds(seconds.abs()),
         bar,
         overspent: left < 0,
+    }
+}
+
+/// How many events that is: whole ones, or slices to the hundredth, cut up.
+pub fn events(budget: &Budget, parts: u64) -> String {
+    match budget.parts {
+        1 => number::count(parts),
+        per => {
+            let hundredths = (u128::from(parts) * 100).div_ceil(per.into());
+            let text = decimal::fixed(hundredths as i128, 100, 2).unwrap_or_default();
+            decimal::trim_zeros(&text).to_owned()
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::parts::{is_label_name, whole_seconds};
 use super::{Context, Names, declare, probe, raw, refer};
-use crate::model::catalog::{Dependency, Service};
+use crate::model::catalog::{Dependency, Method, Service};
 use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
 use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Slo, SloId};
@@ -226,6 +226,7 @@ fn slo(
         counted.iter().flatten().filter_map(|name| probes.by_name.get(name)).collect();
     let window = raw.window.given().and_then(|w| window(w, &used, cx));
     let latency = latency(raw, &used, cx.problems);
+    let method = raw.method.given().and_then(|m| method(m, window.as_ref(), &used, cx.problems));
     let policy = alerting(raw, window.as_ref(), cx);
     let service = service?;
     let id = SloId::new(service, raw.name.value()?);
@@ -239,6 +240,7 @@ fn slo(
         latency_under: latency?,
         objective: *raw.objective.value()?,
         window: window?,
+        method: method?,
         unknown: *raw.unknown.value()?,
         policy: policy?,
     })
@@ -308,6 +310,58 @@ pub(super) fn window(
         return None;
     }
     Some(window)
+}
+
+fn method(
+    given: &Given<raw::BudgetMethod>,
+    window: Option<&Window>,
+    probes: &[&Probe],
+    problems: &mut Problems,
+) -> Option<Method> {
+    let raw::BudgetMethod::Slices(slices) = &given.value else { return Some(Method::Occurrences) };
+    if let Some(raw) = slices.timeslices.value() {
+        let slice = slice(raw.slice.given()?, window, probes, problems);
+        let objective = raw.objective.given()?;
+        if objective.value.ppb() == 0 {
+            let problem = problems.error(&objective.at, "slices that are good whatever happens");
+            problem.expected("a share above 0%");
+            return None;
+        }
+        return Some(Method::Timeslices { slice: slice?, objective: objective.value });
+    }
+    let raw = slices.ratio.value()?;
+    Some(Method::RatioTimeslices { slice: slice(raw.slice.given()?, window, probes, problems)? })
+}
+
+/// The length of a slice: whole minutes, so that history that is kept by the minute cuts none;
+/// at least the longest interval, so that none is empty; at most the window.
+pub(super) fn slice(
+    given: &Given<Duration>,
+    window: Option<&Window>,
+    probes: &[&Probe],
+    problems: &mut Problems,
+) -> Option<Duration> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let slice = given.value;
+    let text = format_duration(slice);
+    if slice < MINUTE || slice.as_micros() % MINUTE.as_micros() != 0 {
+        let message = format!("a slice of {text} is not a whole number of minutes");
+        problems.error(&given.at, message).expected("1m, 5m, 1h and the like");
+        return None;
+    }
+    if let Some(window) = window.filter(|window| slice > window.shortest()) {
+        let message = format!("a slice of {text} is longer than the window of {window}");
+        let most = format_duration(window.shortest());
+        problems.error(&given.at, message).expected(format!("at most {most}"));
+        return None;
+    }
+    if let Some(slow) = probes.iter().find(|probe| probe.interval > slice) {
+        let message = format!("a slice of {text} is shorter than the interval of {}", slow.id);
+        let least = format_duration(slow.interval);
+        problems.error(&given.at, message).expected(format!("at least {least}"));
+        return None;
+    }
+    Some(slice)
 }
 
 fn latency(raw: &raw::Slo, probes: &[&Probe], problems: &mut Problems) -> Option<Option<Duration>> {

@@ -74,11 +74,46 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
         let text = slo(&format!("{good}, {key}: 1"));
         check(text, &format!("6:49 spec.slos[0].{key}"), &format!("`{key}`"));
     }
-    let text = slo(&format!("{good}, method: {{timeslices: {{slice: 1m}}}}"));
-    check(text, "6:58 spec.slos[0].method.timeslices", "`timeslices`");
-    let text = slo(&format!("{good}, method: ratioTimeslices"));
-    check(text, "6:57 spec.slos[0].method", "`ratioTimeslices`");
     check(http(", version: http3"), "5:56 spec.probes[0].http.version", "`http3`");
+}
+
+#[test]
+fn slices_are_whole_minutes_that_hold_a_slot_and_fit_the_window() {
+    let check = |method: &str, at: &str, told: &str| {
+        let text = slo(&format!("objective: 99%, window: 1d, alerting: none, method: {method}"));
+        let told = format!("{at} {told}");
+        let expect = [told.as_str()];
+        super::check(&text, if told == " " { &[] } else { &expect });
+    };
+    let method = "spec.slos[0].method";
+    check("{timeslices: {slice: 5m, sliceObjective: 95%}}", "", "");
+    check("{timeslices: {slice: 1h, sliceObjective: 1}}", "", "");
+    check("{ratioTimeslices: {slice: 1m}}", "", "");
+    let without = |word: &str| format!("{method}: `{word}` without the length of a slice");
+    check("timeslices", "6:72", &without("timeslices"));
+    check("ratioTimeslices", "6:72", &without("ratioTimeslices"));
+    check(
+        "{timeslices: {slice: 1m}}",
+        "6:85",
+        &format!("{method}.timeslices: missing key `sliceObjective`"),
+    );
+    check(
+        "{ratioTimeslices: {slice: 1m, sliceObjective: 1}}",
+        "6:102",
+        &format!("{method}.ratioTimeslices.sliceObjective: unknown key \"sliceObjective\""),
+    );
+    let slice = format!("{method}.ratioTimeslices.slice");
+    let odd = |text: &str| format!("{slice}: a slice of {text} is not a whole number of minutes");
+    check("{ratioTimeslices: {slice: 30s}}", "6:98", &odd("30s"));
+    check("{ratioTimeslices: {slice: 90s}}", "6:98", &odd("1m30s"));
+    check("{ratioTimeslices: {slice: 0s}}", "6:98", &odd("0s"));
+    let long = format!("{slice}: a slice of 2d is longer than the window of 1d");
+    check("{ratioTimeslices: {slice: 2d}}", "6:98", &long);
+    check(
+        "{timeslices: {slice: 1m, sliceObjective: 0%}}",
+        "6:113",
+        &format!("{method}.timeslices.sliceObjective: slices that are good whatever happens"),
+    );
 }
 
 #[test]

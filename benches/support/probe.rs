@@ -218,7 +218,7 @@ fn catalog(to: SocketAddr, plan: &Plan) -> Catalog {
     let names: Vec<_> = (0..plan.probes).map(|n| format!("p{n}")).collect();
     let services = names.chunks(PROBES_OF_SERVICE).enumerate();
     let services = services.map(|(n, names)| service(to, plan, &format!("s{n}"), names)).collect();
-    Catalog { services, tiers: Vec::new(), policies: vec![AlertPolicy::workbook()] }
+    Catalog { services, policies: vec![AlertPolicy::workbook()], ..Catalog::default() }
 }
 
 fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Service {

@@ -59,6 +59,7 @@ impl Nginx {
 
 const CONFIG: &str = "\
 daemon off;
+master_process off;
 worker_processes 1;
 pid ROOT/nginx.pid;
 error_log stderr warn;

@@ -3,7 +3,7 @@
 //! Reads events from a file or a ledger, ticks once a second of event time and prints what
 //! would have paged, when, what it cost, and how well the alert policy told what mattered.
 
-mod events;
+pub(super) mod events;
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};

@@ -45,9 +45,9 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    // Libraries say at debug level what concerns only their authors.
-    let filter =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("nines", level);
+    // Libraries are silent: what they say is said by whoever is at the other end, as often as he
+    // likes. rustls has a line for each warning that a target sends.
+    let filter = Targets::new().with_target("nines", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     // An error says that a subscriber is set already.

@@ -12,6 +12,9 @@ mod client;
 mod dashboards;
 mod demo;
 mod flags;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod logging;
 mod manual;
@@ -24,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::model::Timestamp;
@@ -183,7 +187,8 @@ const MISSED: u8 = 4;
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
+        Err(mut error) => {
+            redact(&mut error);
             // Help and version go to stdout and are fine; everything else is usage.
             let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();
@@ -198,6 +203,16 @@ pub fn main() -> ExitCode {
             eprintln!("nines: {error:#}");
             ExitCode::from(if error.is::<Failure>() { check::INVALID } else { 1 })
         }
+    }
+}
+
+/// Takes an address out of a usage error: what was wrong with it may be that it has a password.
+fn redact(error: &mut clap::Error) {
+    let kind = ContextKind::InvalidValue;
+    if let Some(ContextValue::String(text)) = error.get(kind)
+        && (text.contains("://") || text.contains('@'))
+    {
+        error.insert(kind, ContextValue::String("a URL".to_owned()));
     }
 }
 

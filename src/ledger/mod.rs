@@ -11,6 +11,9 @@ mod disk;
 mod error;
 mod files;
 mod frontier;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod numbers;
 mod pack;

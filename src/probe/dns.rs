@@ -11,7 +11,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 
 use super::reason::Failure;
@@ -67,7 +67,7 @@ impl Dns {
         let mut negative = None;
         for kind in [RecordType::A, RecordType::AAAA] {
             match resolver.lookup(name.clone(), kind).await {
-                Ok(found) => match found.answers().iter().find_map(|r| r.data.ip_addr()) {
+                Ok(found) => match first_address(found.answers()) {
                     Some(address) => return Ok(address),
                     None => negative = Some("has no address"),
                 },
@@ -84,9 +84,14 @@ impl Dns {
     fn in_hosts_file(&self, name: &Name) -> Option<IpAddr> {
         [RecordType::A, RecordType::AAAA].into_iter().find_map(|kind| {
             let found = self.hosts.lookup_static_host(&Query::query(name.clone(), kind))?;
-            found.answers().iter().find_map(|record| record.data.ip_addr())
+            first_address(found.answers())
         })
     }
+}
+
+/// The one that is probed, however many there are.
+pub(super) fn first_address(answers: &[Record]) -> Option<IpAddr> {
+    answers.iter().find_map(|record| record.data.ip_addr())
 }
 
 /// A name server at any port, asked by UDP and, for long answers, by TCP.

@@ -17,11 +17,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::net::{Stream, Wire};
+use super::net::{Metered, Stream, Wire};
 use super::reason::{self, Failure};
-use super::tls::{Alpn, Client, Clients};
+use super::tls::{Alpn, Client, Clients, HANDSHAKE_MAX};
 use super::trace::{Marks, Phase, Trace};
 use super::{Env, net};
 use crate::model::BadReason;
@@ -31,7 +31,7 @@ use crate::model::check::{Connection, Endpoint, HttpCheck, HttpExpect, HttpVersi
 const HEAD_MAX: usize = 64 * 1024;
 /// Most bytes beside the body that one answer may take: the head, interim answers, chunk sizes,
 /// trailers and HTTP/2 frames. Beyond it the target is talking nonsense.
-const FRAMING_MAX: u64 = 256 * 1024;
+pub(super) const FRAMING_MAX: u64 = 256 * 1024;
 /// How much of an answer an HTTP/2 target may send before we have read it.
 const WINDOW: u32 = 64 * 1024;
 /// Largest file that holds a header value.
@@ -85,9 +85,25 @@ impl Http {
             Some(link) => link,
             None => self.open(trace, env).await?,
         };
-        let request = self.request(secrets, link.sender.is_http2());
         link.marks.reset();
         trace.enter(Phase::Exchange(link.marks.clone()));
+        let body = self.exchange(&mut link, secrets, trace).await?;
+        trace.stop();
+        if let (Some(slot), false) = (&self.warm, body.cut) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        }
+        self.judge(&body, trace)
+    }
+
+    /// One request and the part of the answer that is read. What its head tells is judged on
+    /// the way.
+    async fn exchange(
+        &self,
+        link: &mut Link,
+        secrets: Vec<(HeaderName, HeaderValue)>,
+        trace: &mut Trace,
+    ) -> Result<Body, Failure> {
+        let request = self.request(secrets, link.sender.is_http2());
         let failed = |error: hyper::Error, marks: &Marks| {
             if error.is_incomplete_message() && !marks.answered() {
                 return Failure::silent(BadReason::Protocol, "closed without an answer");
@@ -101,14 +117,13 @@ impl Http {
         trace.judged = self.judge_head(&answer).err();
         let keep = self.expect.body_contains.is_some() && trace.judged.is_none();
         let body = read(&mut link.driver, answer.into_body(), self.max_body, keep).await;
-        let body = body.map_err(|error| failed(error, &link.marks))?;
-        trace.stop();
-        if let (Some(slot), false) = (&self.warm, body.cut) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
-        }
+        body.map_err(|error| failed(error, &link.marks))
+    }
+
+    fn judge(&self, body: &Body, trace: &mut Trace) -> Result<(), Failure> {
         match trace.judged.take() {
             Some(failure) => Err(failure),
-            None => self.judge_body(&body),
+            None => self.judge_body(body),
         }
     }
 
@@ -166,9 +181,12 @@ impl Http {
         let plain = self.tls.is_none() && self.version != HttpVersion::Http2;
         let tcp = net::connect(address, !plain || !self.body.is_empty() || self.warm.is_some());
         let tcp = tcp.await?;
+        let (marks, n_read_max) = (Marks::new(), FRAMING_MAX + self.max_body as u64);
         let (stream, h2) = match &self.tls {
             None => (Stream::Plain(tcp), self.version == HttpVersion::Http2),
             Some(client) => {
+                // Twice, because every record has a head and a seal, and records may be small.
+                let tcp = Metered::new(tcp, marks.clone(), HANDSHAKE_MAX + 2 * n_read_max);
                 let tls = client.handshake(tcp, trace).await?;
                 let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
                 if self.version == HttpVersion::Http2 && !h2 {
@@ -178,12 +196,9 @@ impl Http {
                 (Stream::Tls(Box::new(tls)), h2)
             }
         };
-        let marks = Marks::new();
         trace.enter(Phase::Exchange(marks.clone()));
-        let n_read_max = FRAMING_MAX + self.max_body as u64;
-        let wire = TokioIo::new(Wire::new(stream, marks.clone(), n_read_max, !h2));
-        let link = if h2 { Link::http2(wire, marks).await } else { Link::http1(wire, marks).await };
-        let mut link = link.map_err(|error| reason::talking(&error, false))?;
+        let link = Link::over(Wire::new(stream, marks.clone(), n_read_max, !h2), h2, marks);
+        let mut link = link.await?;
         if self.warm.is_some()
             && let Some(driver) = link.driver.take()
         {
@@ -256,7 +271,6 @@ fn ranges(ranges: &[(u16, u16)]) -> String {
     ranges.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-type Wired = TokioIo<Wire>;
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// A connection that requests can be sent over.
@@ -268,12 +282,28 @@ struct Link {
 }
 
 impl Link {
-    async fn http1(wire: Wired, marks: Arc<Marks>) -> hyper::Result<Self> {
+    /// Greets over a connection that has just been made.
+    async fn over<S>(wire: Wire<S>, h2: bool, marks: Arc<Marks>) -> Result<Self, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let wire = TokioIo::new(wire);
+        let link = if h2 { Link::http2(wire, marks).await } else { Link::http1(wire, marks).await };
+        link.map_err(|error| reason::talking(&error, false))
+    }
+
+    async fn http1<S>(wire: TokioIo<Wire<S>>, marks: Arc<Marks>) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, driver) = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(wire).await?;
         Ok(Link { sender: Sender::Http1(sender), driver: Some(Box::pin(driver)), marks })
     }
 
-    async fn http2(wire: Wired, marks: Arc<Marks>) -> hyper::Result<Self> {
+    async fn http2<S>(wire: TokioIo<Wire<S>>, marks: Arc<Marks>) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -367,5 +397,24 @@ impl Http {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
         }
         true
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+impl Http {
+    /// A whole exchange over a connection that is there.
+    pub(super) async fn talk<S>(
+        &self,
+        wire: Wire<S>,
+        h2: bool,
+        marks: Arc<Marks>,
+        trace: &mut Trace,
+    ) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut link = Link::over(wire, h2, marks).await?;
+        let body = self.exchange(&mut link, Vec::new(), trace).await?;
+        self.judge(&body, trace)
     }
 }

@@ -6,6 +6,9 @@
 //! connection is made to an address that the egress policy has not seen.
 
 mod dns;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod meters;
 mod net;

@@ -54,26 +54,25 @@ fn begin(to: SocketAddr, no_delay: bool) -> io::Result<TcpStream> {
 /// A connection, in the clear or encrypted.
 pub(super) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Metered>>),
 }
 
-/// A connection that leaves marks and gives up on a target that never stops talking.
-pub(super) struct Wire {
-    stream: Stream,
+/// The bytes below TLS, counted: handshakes and what else never becomes part of an answer, such
+/// as tickets and key updates without end, are bounded here.
+pub(super) struct Metered {
+    tcp: TcpStream,
     marks: Arc<Marks>,
     n_read_max: u64,
-    /// Whether the first byte that arrives begins the answer. HTTP/2 talks about itself first.
-    answers: bool,
 }
 
-impl Wire {
-    /// Allows at most `n_read_max` bytes of answer between two resets of the marks.
-    pub(super) fn new(stream: Stream, marks: Arc<Marks>, n_read_max: u64, answers: bool) -> Self {
-        Wire { stream, marks, n_read_max, answers }
+impl Metered {
+    /// Allows at most `n_read_max` bytes between two resets of the marks.
+    pub(super) fn new(tcp: TcpStream, marks: Arc<Marks>, n_read_max: u64) -> Self {
+        Metered { tcp, marks, n_read_max }
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Metered {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -81,42 +80,65 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
-        };
+        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
         let n = buf.filled().len() - before;
-        if n > 0 && this.answers {
-            this.marks.answer();
+        match n > 0 && this.marks.arrived(n) > this.n_read_max {
+            true => Poll::Ready(Err(endless(this.n_read_max))),
+            false => polled,
         }
-        if n > 0 && this.marks.read(n) > this.n_read_max {
-            let limit = this.n_read_max;
-            let text = format!("the answer does not end within {limit} bytes, framing included");
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
-        }
-        polled
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Metered {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
-        };
-        if let Poll::Ready(Ok(_)) = polled {
-            this.marks.wrote();
-        }
-        polled
+        Pin::new(&mut self.get_mut().tcp).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+    }
+}
+
+fn endless(n_max: u64) -> io::Error {
+    let text = format!("the target does not come to an end within {n_max} bytes, framing included");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
@@ -126,5 +148,64 @@ impl AsyncWrite for Wire {
     /// would only cost a packet.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A connection that leaves marks and gives up on a target that never stops talking.
+pub(super) struct Wire<S> {
+    stream: S,
+    marks: Arc<Marks>,
+    n_read_max: u64,
+    /// Whether the first byte that arrives begins the answer. HTTP/2 talks about itself first.
+    answers: bool,
+}
+
+impl<S> Wire<S> {
+    /// Allows at most `n_read_max` bytes of answer between two resets of the marks.
+    pub(super) fn new(stream: S, marks: Arc<Marks>, n_read_max: u64, answers: bool) -> Self {
+        Wire { stream, marks, n_read_max, answers }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let n = buf.filled().len() - before;
+        if n > 0 && this.answers {
+            this.marks.answer();
+        }
+        if n > 0 && this.marks.read(n) > this.n_read_max {
+            return Poll::Ready(Err(endless(this.n_read_max)));
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(_)) = polled {
+            this.marks.wrote();
+        }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -121,6 +121,9 @@ pub(super) fn handshaking(error: &io::Error) -> Failure {
         None if error.kind() == ErrorKind::TimedOut => {
             Failure::silent(BadReason::Timeout, error.to_string())
         }
+        None if error.kind() == ErrorKind::InvalidData => {
+            Failure::bad(BadReason::Tls, error.to_string())
+        }
         None => Failure::silent(BadReason::Tls, format!("cut during the handshake: {error}")),
     }
 }

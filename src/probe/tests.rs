@@ -2,6 +2,7 @@
 
 mod dns;
 mod exchange;
+mod flood;
 mod hostile;
 mod local;
 mod schedule;

@@ -12,12 +12,12 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::net::Metered;
 use super::reason::{self, Failure};
-use super::trace::{Phase, Trace};
+use super::trace::{Marks, Phase, Trace};
 use super::{Env, net};
 use crate::model::check::{Endpoint, TlsCheck, TlsOptions};
 use crate::model::time::{format_duration, micros};
@@ -25,6 +25,8 @@ use crate::model::{BadReason, Timestamp};
 
 /// Largest `ca_file` that is read: some hundreds of certificates.
 const CA_FILE_MAX: u64 = 1 << 20;
+/// Most bytes that a target may say in a handshake; the longest chains take some 20 KiB.
+pub(super) const HANDSHAKE_MAX: u64 = 256 * 1024;
 
 /// The protocols that a client offers by ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,9 +129,9 @@ impl Client {
     /// Shakes hands and notes when the first certificate of the presented chain expires.
     pub(super) async fn handshake(
         &self,
-        tcp: TcpStream,
+        tcp: Metered,
         trace: &mut Trace,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
+    ) -> Result<TlsStream<Metered>, Failure> {
         let (name, connector) =
             self.parts.as_ref().map_err(|error| Failure::local(error.as_str()))?;
         trace.enter(Phase::Tls);
@@ -144,7 +146,7 @@ impl Client {
     }
 }
 
-fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(Timestamp::from_secs(certificate.validity().not_after.timestamp()))
 }
@@ -180,6 +182,7 @@ impl Tls {
         let address = env.address(&self.endpoint, trace).await?;
         trace.enter(Phase::Connect);
         let tcp = net::connect(address, true).await?;
+        let tcp = Metered::new(tcp, Marks::new(), HANDSHAKE_MAX);
         self.client.handshake(tcp, trace).await?;
         let (Some(min), Some(end)) = (self.min_validity, trace.certificate_not_after) else {
             return Ok(());

@@ -123,6 +123,7 @@ pub(super) struct Marks {
     sent: AtomicU64,
     answered: AtomicU64,
     n_read: AtomicU64,
+    n_arrived: AtomicU64,
 }
 
 impl Marks {
@@ -133,12 +134,13 @@ impl Marks {
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             n_read: AtomicU64::new(0),
+            n_arrived: AtomicU64::new(0),
         })
     }
 
     /// Forgets the request before.
     pub(super) fn reset(&self) {
-        for mark in [&self.sent, &self.answered, &self.n_read] {
+        for mark in [&self.sent, &self.answered, &self.n_read, &self.n_arrived] {
             mark.store(0, Ordering::Relaxed);
         }
     }
@@ -153,6 +155,11 @@ impl Marks {
     /// So many bytes have arrived; returns how many in all.
     pub(super) fn read(&self, n: usize) -> u64 {
         self.n_read.fetch_add(n as u64, Ordering::Relaxed) + n as u64
+    }
+
+    /// So many bytes have arrived below TLS; returns how many in all.
+    pub(super) fn arrived(&self, n: usize) -> u64 {
+        self.n_arrived.fetch_add(n as u64, Ordering::Relaxed) + n as u64
     }
 
     /// The answer has begun, if it had not before.

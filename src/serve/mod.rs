@@ -7,6 +7,9 @@ mod api;
 mod condition;
 mod connections;
 pub mod exposition;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod metrics;
 mod negotiate;
 pub mod own;

@@ -20,8 +20,20 @@ struct NameServer {
 
 impl NameServer {
     fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let (socket, listener) = one_port();
         let at = socket.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut length = [0; 2];
+                let Ok(()) = stream.read_exact(&mut length) else { continue };
+                let mut bytes = vec![0; u16::from_be_bytes(length).into()];
+                stream.read_exact(&mut bytes).expect("a whole query");
+                let query = Message::from_vec(&bytes).expect("a query");
+                let answer = thousand_addresses(&query).to_vec().expect("encodes");
+                let length = u16::try_from(answer.len()).expect("fits").to_be_bytes();
+                stream.write_all(&[&length[..], &answer].concat()).expect("loopback");
+            }
+        });
         let n_queries = Arc::new(AtomicUsize::new(0));
         let n = Arc::clone(&n_queries);
         std::thread::spawn(move || {
@@ -42,6 +54,28 @@ impl NameServer {
     }
 }
 
+/// A port for both protocols.
+fn one_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let at = socket.local_addr().expect("bound");
+        if let Ok(listener) = TcpListener::bind(at) {
+            return (socket, listener);
+        }
+    }
+}
+
+fn thousand_addresses(query: &Message) -> Message {
+    let asked = query.queries.first().expect("one question").clone();
+    let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+    answer.add_query(asked.clone());
+    for i in 0..1_000_u32 {
+        let address = std::net::Ipv4Addr::from(0x7f00_0001 + i);
+        answer.add_answer(Record::from_rdata(asked.name().clone(), 60, RData::A(A(address))));
+    }
+    answer
+}
+
 fn answer_to(query: &Message, n: usize) -> Option<Message> {
     let asked = query.queries.first().expect("one question").clone();
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
@@ -60,6 +94,8 @@ fn answer_to(query: &Message, n: usize) -> Option<Message> {
         // Harmless at first, then something else: what a page does that attacks its reader.
         ("rebinding", RecordType::A) if n == 0 => add(RData::A(A::new(127, 0, 0, 1))),
         ("rebinding", RecordType::A) => add(RData::A(A::new(169, 254, 169, 254))),
+        // Too much for a datagram.
+        ("many", RecordType::A) => answer.metadata.truncation = true,
         ("absent", _) => answer.metadata.response_code = ResponseCode::NXDomain,
         ("broken", _) => answer.metadata.response_code = ResponseCode::ServFail,
         ("refused", _) => answer.metadata.response_code = ResponseCode::Refused,
@@ -77,6 +113,7 @@ async fn only_an_answering_resolver_can_say_that_a_name_is_missing() {
     for (name, expect) in [
         ("four.test.example", Ok("127.0.0.1")),
         ("six.test.example", Ok("::1")),
+        ("many.test.example", Ok("127.0.0.1")),
         ("absent.test.example", Err(NO_NAME)),
         ("empty.test.example", Err(NO_NAME)),
         ("broken.test.example", Err(UNKNOWN)),

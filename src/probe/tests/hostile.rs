@@ -49,6 +49,12 @@ const ROWS: &[Row] = &[
         false,
     ),
     (
+        "a compressed body, which is not inflated",
+        |s| flood(s, b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", &[0x1f; 65536]),
+        GOOD,
+        false,
+    ),
+    (
         "an endless chunk size",
         |s| flood(s, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"00000000"),
         bad(BadReason::Protocol),
@@ -87,8 +93,14 @@ const ROWS: &[Row] = &[
         false,
     ),
     (
-        "a redirect, which is not followed",
+        "a redirect to itself, which is not followed",
         |s| answer(s, b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"),
+        bad(BadReason::Status),
+        false,
+    ),
+    (
+        "a redirect to a metadata service, which is not followed",
+        |s| answer(s, b"HTTP/1.1 301 No\r\nlocation: http://169.254.169.254/\r\n\r\n"),
         bad(BadReason::Status),
         false,
     ),

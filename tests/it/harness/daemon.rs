@@ -1,7 +1,7 @@
 //! The real `nines run` with a ledger of its own, on a free port.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -45,8 +45,18 @@ impl Daemon {
     /// Starts the daemon over one spec file and waits until it is ready. `args` are added to the
     /// command line.
     pub fn start(specs: &str, args: &[&str]) -> Self {
+        Self::start_beside(specs, args, |_| Ok(()))
+    }
+
+    /// The same, with other files beside the spec file; `prepare` is given the directory.
+    pub fn start_beside(
+        specs: &str,
+        args: &[&str],
+        prepare: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Self {
         let dir = scratch("daemon");
         std::fs::create_dir(dir.path().join("specs")).expect("a writable directory");
+        prepare(&dir.path().join("specs")).expect("a writable directory");
         std::fs::write(dir.path().join("specs/specs.yaml"), specs).expect("a writable directory");
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         let mut daemon = Daemon { process: None, address: ports::free(), args, dir };
@@ -132,6 +142,13 @@ impl Daemon {
             excluded: count("excluded")?,
         };
         Some(Status { at, totals })
+    }
+
+    /// Everything it has logged, over all its starts.
+    pub fn printed(&self) -> String {
+        std::fs::read(self.dir.path().join("nines.log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Its memory as the kernel counts it, in bytes: the most it has ever had resident.

@@ -32,6 +32,12 @@ impl Webhook {
         format!("{}/hook", self.server.url())
     }
 
+    /// Every notification as it came.
+    pub fn posts(&self) -> Vec<Vec<u8>> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.iter().map(|post| post.to_string().into_bytes()).collect()
+    }
+
     /// The statuses (`firing`, `resolved`) of every alert of this name that was notified, in
     /// order: one entry per alert and notification.
     pub fn statuses(&self, alertname: &str) -> Vec<String> {

@@ -40,11 +40,23 @@ impl Check {
     /// What is probed, for people; holds no secret.
     pub fn target(&self) -> String {
         match self {
-            Check::Http(check) => check.url.to_string(),
+            Check::Http(check) => without_values(&check.url),
             Check::Tcp(check) => check.endpoint.to_string(),
             Check::Tls(check) => check.endpoint.to_string(),
         }
     }
+}
+
+/// A URL with the keys of its query, but not with their values, which may be keys of another
+/// kind.
+fn without_values(url: &http::Uri) -> String {
+    let text = url.to_string();
+    let Some((before, query)) = text.split_once('?') else { return text };
+    let hidden = |pair: &str| match pair.split_once('=') {
+        Some((key, _)) => format!("{key}=…"),
+        None => "…".to_owned(),
+    };
+    format!("{before}?{}", query.split('&').map(hidden).collect::<Vec<_>>().join("&"))
 }
 
 /// A host and a port.
@@ -208,4 +220,22 @@ pub struct TlsCheck {
     pub tls: TlsOptions,
     /// The least time for which every certificate of the chain must still be valid.
     pub min_validity: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_where_a_probe_goes_but_no_value_of_its_query() {
+        for (url, shown) in [
+            ("http://h/", "http://h/"),
+            ("https://h:1/a/b?", "https://h:1/a/b?…"),
+            ("http://h/?token=s3cret&x=1", "http://h/?token=…&x=…"),
+            ("http://h/?s3cret", "http://h/?…"),
+            ("http://h/?a=s3=cret&s3cret", "http://h/?a=…&…"),
+        ] {
+            assert_eq!(without_values(&url.parse().expect("a URL")), shown);
+        }
+    }
 }

@@ -141,7 +141,7 @@ pub fn parse_base_url(text: &str) -> Result<String, ParseError> {
     let url = Url::parse(text)?;
     match url.query() {
         None => Ok(text.trim_end_matches('/').to_owned()),
-        Some(_) => Err(ParseError::new(text, EXPECTED)),
+        Some(_) => Err(ParseError::new("a URL with a query", EXPECTED)),
     }
 }
 
@@ -267,11 +267,16 @@ pub(super) struct BaseUrl(String);
 impl Value for BaseUrl {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
         let expected = "a URL such as http://alertmanager.example:9093";
-        let user = matches!(&node.data, tree::Data::Scalar { text, .. } if has_user_info(text));
-        if user {
-            let problem = problems.secret(at, "a URL with a user name or password in it");
-            problem.expected("a URL without user info");
-            return None;
+        if let tree::Data::Scalar { text, .. } = &node.data {
+            let what = match (has_user_info(text), text.contains('?')) {
+                (true, _) => Some("a URL with a user name or password in it"),
+                (_, true) => Some("a URL with a query"),
+                _ => None,
+            };
+            if let Some(what) = what {
+                problems.secret(at, what).expected("a URL without user info and query");
+                return None;
+            }
         }
         parsed_text(node, at, expected, problems, |text| parse_base_url(text).map(BaseUrl))
     }

@@ -82,11 +82,20 @@ pub(super) fn has_user_info(text: &str) -> bool {
 impl Value for Url {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
         let expected = "a URL such as https://registry.example/v2/";
-        if has_user_info(scalar(node, at, expected, problems)?) {
+        let text = scalar(node, at, expected, problems)?;
+        if has_user_info(text) {
             let problem = problems.secret(at, "a URL with a user name or password in it");
             problem.expected("a URL without user info; secrets never stand in specs");
             problem.hint("send it with `headersFromFile: {Authorization: token.txt}`");
             return None;
+        }
+        if text.contains('?') {
+            // Keys to an API stand there; no report repeats them.
+            problems.conceal(at);
+            if let Err(error) = Url::parse(text) {
+                problems.error(at, "a URL that cannot be probed").expected(error.expected);
+                return None;
+            }
         }
         parsed_text(node, at, expected, problems, Url::parse).map(Url)
     }

@@ -243,10 +243,15 @@ impl<'a> Problems<'a> {
 
     /// Notes an error about a secret. Whatever is found on its line, no report repeats the line.
     pub(super) fn secret(&mut self, at: &At, message: impl Into<String>) -> &mut Problem {
+        self.conceal(at);
+        self.error(at, message)
+    }
+
+    /// Something on this line may be a secret: whatever is found there, no report repeats it.
+    pub(super) fn conceal(&mut self, at: &At) {
         if let Some(source) = self.sources.get(at.place.file) {
             self.secret.insert((source.path.clone(), at.place.line));
         }
-        self.error(at, message)
     }
 
     /// Notes a warning.

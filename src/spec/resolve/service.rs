@@ -31,12 +31,34 @@ pub(super) fn service(raw: &raw::Service, cx: &mut Context) -> Option<Service> {
         display_name: metadata.display_name.value().map(|name| name.0.clone()),
         labels: labels?,
         description: spec.description.value().map(|text| text.0.clone()),
-        links: texts(&spec.links),
+        links: links(&spec.links, cx.problems),
         support: spec.support.value().cloned(),
         depends_on,
         probes: probes.built?,
         slos: slos?,
     })
+}
+
+/// Schemes that make a link do something, or open something that is not on the web.
+const ACTIVE: [&str; 7] = ["about", "blob", "data", "file", "filesystem", "javascript", "vbscript"];
+
+fn links<const MAX: usize, const N: usize>(
+    field: &Field<Map<Text<MAX>, N>>,
+    problems: &mut Problems,
+) -> BTreeMap<String, String> {
+    let items = field.value().map(|map| map.items.as_slice()).unwrap_or_default();
+    for (_, value) in items {
+        let Some(text) = value.given() else { continue };
+        // As a browser reads it: without controls and blanks, in any case.
+        let plain = text.value.0.chars().filter(|c| !c.is_control() && !c.is_whitespace());
+        let plain = plain.collect::<String>().to_ascii_lowercase();
+        let scheme = plain.split_once(':').map(|(scheme, _)| scheme);
+        if scheme.is_some_and(|scheme| ACTIVE.contains(&scheme)) {
+            let expected = "https://, or text that is no link at all, such as \"#chat\"";
+            problems.error(&text.at, "a link that could run a script").expected(expected);
+        }
+    }
+    texts(field)
 }
 
 pub(super) fn texts<const MAX: usize, const N: usize>(

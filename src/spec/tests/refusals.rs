@@ -6,6 +6,11 @@ use super::*;
 fn keys_are_known_unique_and_complete() {
     check(&spec("probs: []"), &["5:3 spec.probs: unknown key \"probs\""]);
     check(&spec("? [a]\n  : b"), &["5:5 spec: a list as a key"]);
+    let active = "5:14 spec.links.a: a link that could run a script";
+    for link in ["javascript:x()", " JavaScript:x()", "java\\tscript:x", "data:text/html,x"] {
+        check(&spec(&format!("links: {{a: \"{link}\"}}")), &[active]);
+    }
+    check(&spec("links: {a: \"https://h/#javascript:x\", b: \"#chat\", c: \"mailto:a@b\"}"), &[]);
     check(&spec("links: {a: b, a: c}"), &["5:17 : duplicate key \"a\""]);
     check(
         &spec("probes: [{tcp: {address: \"h:1\"}}]"),

@@ -4,6 +4,7 @@
 //! Lists of exceptions may only shrink: an entry that is no longer needed is an error. Every rule
 //! is tried on a small sample, so that it is known to be able to fail.
 
+mod dependencies;
 mod docs;
 mod layers;
 mod shape;

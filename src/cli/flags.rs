@@ -103,7 +103,7 @@ pub struct History {
     /// Events, one JSON object a line; `-` is the standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["storage_path", "from", "to"])]
     pub events: Option<PathBuf>,
-    /// A ledger's directory. The daemon that writes it must be stopped.
+    /// A ledger's directory. A daemon may be writing it meanwhile.
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
     /// Only slots due from here on.

@@ -16,6 +16,7 @@ mod flags;
 #[doc(hidden)]
 pub mod fuzz;
 mod health;
+mod ledger;
 mod logging;
 mod manual;
 mod rules;
@@ -109,6 +110,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Check, export or import a ledger.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Write Prometheus recording and alert rules that page like the daemon would.
     Rules {
         #[command(flatten)]
@@ -239,6 +243,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Backtest { specs, source, at, format } => {
             backtest::run(&specs.catalog()?, &source.source()?, &at, format, out).map(|()| 0)
         }
+        Command::Ledger(command) => ledger::run(&command, out),
         Command::Rules { specs } => rules::run(&specs.catalog()?, out).map(|()| 0),
         Command::Dashboards { directory } => dashboards::run(&directory, out).map(|()| 0),
         Command::Demo(flags) => demo::run(&flags, out).map(|()| 0),

@@ -191,7 +191,7 @@ fn state(slo: &Value) -> String {
 }
 
 /// A table without the blanks that a terminal would not show anyway.
-fn trim_lines(table: &Table) -> String {
+pub(super) fn trim_lines(table: &Table) -> String {
     table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
 }
 

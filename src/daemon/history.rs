@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::series::Series;
 use crate::engine::{self, Engine};
-use crate::ledger::{self, Ledger, Restored};
+use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::{Catalog, ProbeId, Record, SeriesId, SloId, Timestamp};
 
 /// The number of every probe of the catalogue; new ones are durable when this returns.
@@ -30,7 +30,8 @@ pub fn series_of(
 /// The ledger cannot be read.
 pub fn restore(ledger: &mut Ledger, engine: &mut Engine, now: Timestamp) -> anyhow::Result<()> {
     let since = now.minus(engine.memory());
-    let report = restore_since(ledger, engine, since)?;
+    let report = ledger.restore(since, &mut |restored| take(engine, restored))?;
+    engine.finish_restore();
     for damage in &report.damage {
         tracing::error!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
     }
@@ -43,12 +44,8 @@ pub fn restore(ledger: &mut Ledger, engine: &mut Engine, now: Timestamp) -> anyh
     Ok(())
 }
 
-fn restore_since(
-    ledger: &mut Ledger,
-    engine: &mut Engine,
-    since: Timestamp,
-) -> anyhow::Result<ledger::RestoreReport> {
-    let report = ledger.restore(since, &mut |restored| match restored {
+fn take(engine: &mut Engine, restored: Restored<'_>) {
+    match restored {
         Restored::State { name, json } => engine.restore_state(name, json),
         Restored::Slice { series, end, thresholds, runs, .. } => {
             engine.restore_slice(series, end, thresholds, runs);
@@ -57,15 +54,13 @@ fn restore_since(
             engine.restore_record(&Record::Observation(observation));
         }
         Restored::Gap(series, run) => engine.restore_record(&Record::Gap(series, run)),
-    })?;
-    engine.finish_restore();
-    Ok(report)
+    }
 }
 
 /// The histories of every SLO of the catalogue as a ledger holds them, without changing it.
 ///
 /// # Errors
-/// The ledger cannot be opened or read; another process may hold it.
+/// There is no ledger, or it cannot be read. A daemon may be writing it meanwhile.
 pub fn of_ledger(
     catalog: &Catalog,
     path: &Path,
@@ -74,17 +69,22 @@ pub fn of_ledger(
     to: Option<Timestamp>,
 ) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
     anyhow::ensure!(path.is_dir(), "there is no ledger at {}", path.display());
-    let options = ledger::Options { reserve_bytes: 0, ..ledger::Options::default() };
-    let mut ledger = Ledger::open(path, options)?;
+    let ledger = Reader::open(path)?;
     let known: BTreeMap<ProbeId, SeriesId> = ledger
-        .all_series()
+        .all_series()?
+        .into_iter()
         .filter(|(_, of, _)| *of == vantage)
         .filter_map(|(probe, _, series)| Some((probe.parse().ok()?, series)))
         .collect();
     let options =
         engine::Options { vantage: vantage.to_owned(), resend_delay: Duration::from_secs(60) };
     let mut engine = Engine::new(Arc::new(catalog.clone()), &known, options);
-    restore_since(&mut ledger, &mut engine, from.unwrap_or(Timestamp::MIN))?;
+    let since = from.unwrap_or(Timestamp::MIN);
+    let report = ledger.restore(since, &mut |restored| take(&mut engine, restored))?;
+    engine.finish_restore();
+    for damage in &report.damage {
+        tracing::warn!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
+    }
     let clip = |series: &Series| {
         let end = to.or(series.end()).unwrap_or(Timestamp::MIN);
         series.clip(from.unwrap_or(Timestamp::MIN), end)

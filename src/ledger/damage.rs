@@ -27,11 +27,13 @@ pub enum Part {
     Books,
     /// The log of what was not yet in the database; what it held last is lost.
     Log,
+    /// SQLite's own structure; rows may be out of reach.
+    File,
 }
 
 impl Part {
     /// Every part, in the order in which metrics list them.
-    pub const ALL: [Part; 7] = [
+    pub const ALL: [Part; 8] = [
         Part::Batch,
         Part::Slice,
         Part::Latencies,
@@ -39,6 +41,7 @@ impl Part {
         Part::Series,
         Part::Books,
         Part::Log,
+        Part::File,
     ];
 
     /// The word for it, as metrics and the quarantine table have it.
@@ -51,6 +54,7 @@ impl Part {
             Part::Series => "series",
             Part::Books => "books",
             Part::Log => "log",
+            Part::File => "file",
         }
     }
 }

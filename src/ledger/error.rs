@@ -86,6 +86,12 @@ pub enum LedgerError {
         /// What SQLite said.
         detail: String,
     },
+    /// An import would change a history that is there already.
+    #[error("{} is not empty; name a new directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// What was to be imported is not whole, or no export.
+    #[error("not a whole export, and nothing was imported: {0}")]
+    Broken(super::dump::Broken),
     /// SQLite does not keep a setting that the durability promise rests on.
     #[error("SQLite answered {found:?} to {pragma} = {wanted:?} for {}; is it a network file system \
              without shared memory? name a directory on a local disk", path.display())]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::damage::{Damage, Part};
-use super::disk::Disk;
+use super::disk::{Disk, SystemDisk};
 use super::error::LedgerError;
 use super::wal;
 
@@ -107,17 +107,13 @@ impl Directory {
     /// Looks for damage in the log, before SQLite drops what follows it. A damaged log is kept
     /// beside the database for whoever wants to look into it.
     pub fn inspect_log(&self) -> Result<Option<Damage>, LedgerError> {
-        let path = self.path.join(LOG);
-        let io = |source| LedgerError::Io { doing: "read", path: path.clone(), source };
-        let log = match self.disk.len(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            len => (len.map_err(io)?, self.disk.read(&path).map_err(io)?),
-        };
-        let Some(why) = wal::rot(log.0, log.1).map_err(io)? else { return Ok(None) };
-        // Nothing depends on the copy; a disk without room for it must not keep us out.
-        let copy = |mut log| self.disk.write(&self.path.join(DAMAGED_LOG), &mut log);
-        let _ = self.disk.read(&path).and_then(copy);
-        Ok(Some(Damage::new(Part::Log, why)))
+        let found = inspect_log(&self.path, self.disk())?;
+        if found.is_some() {
+            // Nothing depends on the copy; a disk without room for it must not keep us out.
+            let copy = |mut log| self.disk.write(&self.path.join(DAMAGED_LOG), &mut log);
+            let _ = self.disk.read(&self.path.join(LOG)).and_then(copy);
+        }
+        Ok(found)
     }
 
     /// Makes sure that the log is on the disk and not in memory only, whatever became of earlier
@@ -157,6 +153,31 @@ impl Directory {
     pub fn release(&self) -> bool {
         self.disk.remove(&self.path.join(RESERVE)).is_ok()
     }
+}
+
+fn inspect_log(directory: &Path, disk: &dyn Disk) -> Result<Option<Damage>, LedgerError> {
+    let path = directory.join(LOG);
+    let io = |source| LedgerError::Io { doing: "read", path: path.clone(), source };
+    let log = match disk.len(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        len => (len.map_err(io)?, disk.read(&path).map_err(io)?),
+    };
+    let why = wal::rot(log.0, log.1).map_err(io)?;
+    Ok(why.map(|why| Damage::new(Part::Log, why)))
+}
+
+/// As [`Directory::inspect_log`], changing nothing; a log that somebody writes is left alone.
+pub(super) fn inspect_log_unheld(directory: &Path) -> Result<Option<Damage>, LedgerError> {
+    // A lock that cannot be looked at is taken for one that is held.
+    let lock = match File::open(directory.join(LOCK)) {
+        Ok(lock) => Some(lock),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return Ok(None),
+    };
+    if lock.as_ref().is_some_and(|lock| lock.try_lock_shared().is_err()) {
+        return Ok(None);
+    }
+    inspect_log(directory, &SystemDisk)
 }
 
 fn create(path: &Path, disk: &dyn Disk) -> Result<(), LedgerError> {

@@ -8,13 +8,16 @@
 mod batch;
 mod damage;
 mod disk;
+mod dump;
 mod error;
+mod export;
 mod files;
 mod frontier;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
 mod head;
+mod import;
 mod numbers;
 mod pack;
 mod prepared;
@@ -28,6 +31,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tiers;
+mod verify;
 mod wal;
 mod worker;
 mod writer;
@@ -43,12 +47,15 @@ use crate::model::{Record, SeriesId};
 
 pub use damage::{Damage, MAX_QUARANTINED, Part};
 pub use disk::{Disk, SystemDisk};
+pub use dump::Broken;
 pub use error::LedgerError;
+pub use export::Exported;
 pub use range::LatencyRange;
 pub use reader::Reader;
 pub use restore::{RestoreReport, Restored};
 pub use stats::{BOUNDS_MICROS, Durations, Stats, Timing};
 pub use tiers::{Compacted, Expired, RolledUp};
+pub use verify::{SeriesExtent, Verified};
 pub use worker::MAX_BACKLOG_BYTES;
 pub use writer::{MAX_QUEUED, MAX_UPKEEP, Submitted, Upkeep, Writer};
 

@@ -82,20 +82,8 @@ impl Ledger {
         since: Timestamp,
         sink: &mut dyn FnMut(Restored<'_>),
     ) -> Result<RestoreReport, LedgerError> {
-        let known = Damage::quarantined(&self.db).map_err(|e| self.sql("read", e))?;
-        let mut reading = Reading {
-            db: &self.db,
-            head: &self.head,
-            since: since.micros(),
-            sink,
-            report: RestoreReport { known, ..RestoreReport::default() },
-            mend: Mend::default(),
-            cover: BySeries::default(),
-            frontier: Frontier::default(),
-            scratch: Vec::new(),
-        };
-        reading.all().map_err(|e| LedgerError::sql(&self.path, "read", e))?;
-        let Reading { mut report, mend, frontier, .. } = reading;
+        let survey = survey(&self.db, &self.head, since, sink).map_err(|e| self.sql("read", e))?;
+        let Survey { mut report, mend, frontier } = survey;
         self.frontier = Some(frontier);
         report.damage.splice(0..0, self.damage.iter().cloned());
         if !report.damage.is_empty() {
@@ -135,6 +123,37 @@ impl Ledger {
         self.head = head;
         Ok(())
     }
+}
+
+/// What reading everything found.
+pub(super) struct Survey {
+    pub report: RestoreReport,
+    mend: Mend,
+    frontier: Frontier,
+}
+
+/// Reads as [`Ledger::restore`] does, and changes nothing.
+pub(super) fn survey(
+    db: &Connection,
+    head: &Head,
+    since: Timestamp,
+    sink: &mut dyn FnMut(Restored<'_>),
+) -> rusqlite::Result<Survey> {
+    let known = Damage::quarantined(db)?;
+    let mut reading = Reading {
+        db,
+        head,
+        since: since.micros(),
+        sink,
+        report: RestoreReport { known, ..RestoreReport::default() },
+        mend: Mend::default(),
+        cover: BySeries::default(),
+        frontier: Frontier::default(),
+        scratch: Vec::new(),
+    };
+    reading.all()?;
+    let Reading { report, mend, frontier, .. } = reading;
+    Ok(Survey { report, mend, frontier })
 }
 
 /// A statement that deletes one row, and what was found in it: more than its key, because a

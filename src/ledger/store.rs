@@ -78,7 +78,8 @@ pub(super) fn put_shelf(
     Ok(())
 }
 
-fn put_batch(db: &Connection, head: &mut Head, batch: &Batch) -> rusqlite::Result<()> {
+/// Writes a batch under the next number.
+pub(super) fn put_batch(db: &Connection, head: &mut Head, batch: &Batch) -> rusqlite::Result<()> {
     head.last_seq += 1;
     let Batch { first_due, last_due, n, body } = batch;
     let crc = batch_crc(head.last_seq, *first_due, *last_due, *n, body);
@@ -139,7 +140,13 @@ pub(super) fn take_slice(
     Ok(())
 }
 
-fn put_state(db: &Connection, head: &mut Head, name: &str, json: &str) -> rusqlite::Result<()> {
+/// Writes a state; it replaces one of the same name.
+pub(super) fn put_state(
+    db: &Connection,
+    head: &mut Head,
+    name: &str,
+    json: &str,
+) -> rusqlite::Result<()> {
     let old = db
         .prepare_cached("SELECT crc FROM state WHERE name = ?1")?
         .query_row([name], |row| row.get::<_, i64>(0))

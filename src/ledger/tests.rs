@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod drive;
+mod export;
 mod fault;
 mod open;
 mod oracle;

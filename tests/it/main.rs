@@ -22,4 +22,5 @@ mod e2e_scrape;
 mod e2e_secrets;
 mod e2e_surface;
 mod ledger;
+mod ledger_commands;
 mod ledger_golden;

@@ -39,6 +39,9 @@ const MAX_COMMANDS: usize = 4;
 /// How long a stop waits for Alertmanagers to take what is queued.
 const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the ledger takes records.
+const READINESS_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A running monitor.
 #[derive(Debug)]
 pub struct Daemon {
@@ -98,7 +101,7 @@ impl Daemon {
         let (core, core_ended) = core.spawn(inbox)?;
 
         let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
-        let (_, readiness) = watch::channel(Readiness::Ready);
+        let readiness = watch_ledger(Arc::clone(&writer));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let site = Site { engine, settings, own, readiness, commands: commands_in, clock };
         let (stop_server, stopped) = oneshot::channel();
@@ -183,6 +186,30 @@ fn start_notifier(settings: &Settings) -> anyhow::Result<Option<Notifier>> {
         patience: notify::Patience::default(),
     };
     Ok(Some(Notifier::start(&config)?))
+}
+
+/// Ready as long as the ledger takes records. Probing goes on meanwhile, and healthy it is.
+fn watch_ledger(writer: Arc<Writer>) -> watch::Receiver<Readiness> {
+    let (ready, readiness) = watch::channel(Readiness::Ready);
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(READINESS_INTERVAL);
+        loop {
+            tokio::select! {
+                () = ready.closed() => return,
+                _ = tick.tick() => {}
+            }
+            let now = match writer.stats().failing {
+                Some(why) => Readiness::Waiting(format!("the ledger takes no records: {why}")),
+                None => Readiness::Ready,
+            };
+            ready.send_if_modified(|known| {
+                let changed = *known != now;
+                *known = now;
+                changed
+            });
+        }
+    });
+    readiness
 }
 
 struct Restored {

@@ -99,6 +99,9 @@ impl Own {
         counter("nines_ledger_shed_successes_total", help, stats.shed_successes);
         let help = "Records lost because the disk did not keep up for long.";
         counter("nines_ledger_lost_records_total", help, stats.lost_records);
+        let help = "1 while the disk does not take what is to be kept; probing goes on.";
+        let failing = u64::from(stats.failing.is_some());
+        out.gauge("nines_ledger_failing", help).sample(&Labels::NONE, failing);
         let help = "Records that wait for the ledger.";
         out.gauge("nines_ledger_queue_length", help).sample(&Labels::NONE, stats.queued_records);
         let help = "When everything was last known to be durable.";

@@ -32,6 +32,9 @@ const BY: &str = "sum by (slo, slo_service, team)";
 /// How long nines may be away before somebody is told.
 const DOWN_FOR: Duration = Duration::from_secs(300);
 
+/// How long the disk may refuse records: a remount or a clean-up takes less.
+const FAILING_FOR: Duration = Duration::from_secs(120);
+
 #[derive(Debug, Serialize)]
 struct RuleFile {
     groups: Vec<Group>,
@@ -76,27 +79,55 @@ pub fn file(catalog: &Catalog) -> Result<String, serde_yaml::Error> {
     Ok(format!("{HEADER}{}", serde_yaml::to_string(&RuleFile { groups })?))
 }
 
-/// What only somebody else can tell: that nines is gone.
+/// What is wrong with nines itself: that it is gone, or cannot keep what it finds out.
 fn own_group() -> Group {
-    let annotation = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
-    let down = Rule::Alert {
-        alert: "NinesDown",
-        expr: "absent(nines_build_info)".to_owned(),
-        hold: Some(format_duration(DOWN_FOR)),
+    let down = own_alert(
+        "NinesDown",
+        "absent(nines_build_info)",
+        DOWN_FOR,
+        [
+            "No nines is scraped; no objective is being measured.",
+            "Prometheus has no nines_build_info. Either every nines is down, or its scrape fails.",
+        ],
+    );
+    let failing = own_alert(
+        "NinesLedgerFailing",
+        "max by (instance) (nines_ledger_failing) == 1",
+        FAILING_FOR,
+        [
+            "The disk of nines does not take its history.",
+            "Results wait in memory, successes are let go first, and what waits is lost if nines \
+             ends. GET /-/ready says why: make room, or make the disk writable; nines goes on by \
+             itself.",
+        ],
+    );
+    let losing = own_alert(
+        "NinesLedgerLosing",
+        "max by (instance) (increase(nines_ledger_lost_records_total[15m])) > 0",
+        Duration::ZERO,
+        [
+            "nines has lost results, failures among them.",
+            "The disk did not take them for so long that memory ran out; their time is unknown \
+             after a restart.",
+        ],
+    );
+    Group { name: "nines".to_owned(), rules: vec![down, failing, losing] }
+}
+
+fn own_alert(
+    alert: &'static str,
+    expr: &str,
+    hold: Duration,
+    [summary, description]: [&str; 2],
+) -> Rule {
+    let annotations = [("summary", summary), ("description", description)];
+    Rule::Alert {
+        alert,
+        expr: expr.to_owned(),
+        hold: (!hold.is_zero()).then(|| format_duration(hold)),
         labels: BTreeMap::from([("severity", "critical".to_owned())]),
-        annotations: BTreeMap::from(
-            [
-                ("summary", "No nines is scraped; no objective is being measured."),
-                (
-                    "description",
-                    "Prometheus has no nines_build_info. Either every nines is down, or its scrape \
-                 fails.",
-                ),
-            ]
-            .map(annotation),
-        ),
-    };
-    Group { name: "nines".to_owned(), rules: vec![down] }
+        annotations: annotations.map(|(key, text)| (key.to_owned(), text.to_owned())).into(),
+    }
 }
 
 /// The rules of one SLO.

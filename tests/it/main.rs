@@ -17,6 +17,7 @@ mod e2e_dashboards;
 mod e2e_demo;
 mod e2e_hostile_clients;
 mod e2e_hostile_targets;
+mod e2e_disk;
 mod e2e_kill;
 mod e2e_scrape;
 mod e2e_secrets;

@@ -18,6 +18,7 @@ pub const KNOWN: &[&str] = &[
     "nines_http_connections_stalled_total",
     "nines_ledger_append_duration_seconds",
     "nines_ledger_commit_failures_total",
+    "nines_ledger_failing",
     "nines_ledger_last_durable_timestamp_seconds",
     "nines_ledger_lost_records_total",
     "nines_ledger_queue_length",

@@ -135,6 +135,21 @@ fn one_slo_reads_like_this() {
         annotations:
           description: Prometheus has no nines_build_info. Either every nines is down, or its scrape fails.
           summary: No nines is scraped; no objective is being measured.
+      - alert: NinesLedgerFailing
+        expr: max by (instance) (nines_ledger_failing) == 1
+        for: 2m
+        labels:
+          severity: critical
+        annotations:
+          description: 'Results wait in memory, successes are let go first, and what waits is lost if nines ends. GET /-/ready says why: make room, or make the disk writable; nines goes on by itself.'
+          summary: The disk of nines does not take its history.
+      - alert: NinesLedgerLosing
+        expr: max by (instance) (increase(nines_ledger_lost_records_total[15m])) > 0
+        labels:
+          severity: critical
+        annotations:
+          description: The disk did not take them for so long that memory ran out; their time is unknown after a restart.
+          summary: nines has lost results, failures among them.
     - name: nines/registry/availability
       rules:
       - record: slo:nines_slo_errors:ratio_rate5m
@@ -226,7 +241,9 @@ fn judged(series: &[(&str, &str)], expect: &[(&str, &[&str])]) {
             let own = "service=\"registry\",slo=\"registry/availability\",slo_service=\"registry\",\
                        team=\"build {{ .X }}\"";
             let labels = match name {
-                "NinesDown" => format!("alertname=\"{name}\",severity=\"{severity}\""),
+                "NinesDown" | "NinesLedgerFailing" | "NinesLedgerLosing" => {
+                    format!("alertname=\"{name}\",severity=\"{severity}\"")
+                }
                 _ => format!("alertname=\"{name}\",severity=\"{severity}\",{own}"),
             };
             test.push_str(&format!("    - labels: '{{{labels}}}'\n      value: 1\n"));
@@ -282,4 +299,24 @@ fn silence_and_absence_and_a_spent_budget_are_told() {
         ],
     );
     judged(&[("nines_build_info", "1x10 _x60")], &[("10m", &[]), ("30m", &["NinesDown critical"])]);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_told_and_so_is_what_it_costs() {
+    let series = [
+        UP,
+        ("nines_slo_good_total", "0+12x400"),
+        ("nines_slo_bad_total", "0x400"),
+        ("nines_ledger_failing", "0x9 1x0 0x9 1x20 0x40"),
+        ("nines_ledger_lost_records_total", "0x30 0+10x5 50x60"),
+    ];
+    judged(
+        &series,
+        &[
+            ("11m", &[]),
+            ("25m", &["NinesLedgerFailing critical"]),
+            ("34m", &["NinesLedgerFailing critical", "NinesLedgerLosing critical"]),
+            ("60m", &[]),
+        ],
+    );
 }

@@ -29,6 +29,8 @@ pub struct Daemon {
     process: Option<Process>,
     address: SocketAddr,
     args: Vec<String>,
+    /// A program and its arguments that start it, such as `nsenter`.
+    launcher: Vec<String>,
     dir: TempDir,
 }
 
@@ -48,20 +50,30 @@ impl Daemon {
         Self::start_beside(specs, args, |_| Ok(()))
     }
 
-    /// The same, with other files beside the spec file; `prepare` is given the directory.
+    /// The same, with other files beside the spec file; `beside` is given the directory.
     pub fn start_beside(
         specs: &str,
         args: &[&str],
-        prepare: impl FnOnce(&Path) -> std::io::Result<()>,
+        beside: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Self {
-        let dir = scratch("daemon");
-        std::fs::create_dir(dir.path().join("specs")).expect("a writable directory");
-        prepare(&dir.path().join("specs")).expect("a writable directory");
-        std::fs::write(dir.path().join("specs/specs.yaml"), specs).expect("a writable directory");
-        let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let mut daemon = Daemon { process: None, address: ports::free(), args, dir };
+        let mut daemon = Self::prepare(specs, args);
+        beside(&daemon.dir.path().join("specs")).expect("a writable directory");
         daemon.restart();
         daemon
+    }
+
+    /// As [`Daemon::start`], for somebody who has something to do before it runs.
+    pub fn prepare(specs: &str, args: &[&str]) -> Self {
+        let dir = scratch("daemon");
+        std::fs::create_dir(dir.path().join("specs")).expect("a writable directory");
+        std::fs::write(dir.path().join("specs/specs.yaml"), specs).expect("a writable directory");
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Daemon { process: None, address: ports::free(), args, launcher: Vec::new(), dir }
+    }
+
+    /// Has it started by another program from now on.
+    pub fn launch_with(&mut self, launcher: Vec<String>) {
+        self.launcher = launcher;
     }
 
     /// Starts it again on the same port and the same ledger and waits until it is ready.
@@ -75,7 +87,9 @@ impl Daemon {
 
     /// The command line it is started with.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let line = [self.launcher.clone(), vec![BINARY.to_owned()]].concat();
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
         command.arg("run").arg("--specs").arg(self.dir.path().join("specs"));
         command.arg("--storage.path").arg(self.storage());
         command.arg("--web.listen-address").arg(self.address.to_string()).args(&self.args);

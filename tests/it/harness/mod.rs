@@ -7,6 +7,7 @@
 pub mod alertmanager;
 pub mod browser;
 pub mod daemon;
+pub mod disk;
 pub mod exposition;
 pub mod http;
 pub mod load;

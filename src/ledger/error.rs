@@ -68,6 +68,19 @@ pub enum LedgerError {
         /// The newest format this program reads.
         supported: i64,
     },
+    /// The database was written by an earlier version, and is only read.
+    #[error(
+        "{} has format {found}, and this nines reads format {supported}; start `nines run` on it \
+         once, which upgrades it", path.display()
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format this program reads.
+        supported: i64,
+    },
     /// There is a ledger's log or lock file, but no database.
     #[error(
         "{} is missing although its log is there; restore both from a backup, or move the log \

@@ -1,12 +1,16 @@
 //! The database: its tables, its settings, its version, and how it is opened.
 //!
 //! Every setting that a promise rests on is read back; SQLite ignores what it does not know.
+//! An earlier format becomes this one when it is opened for writing, a step at a time, each of
+//! them wholly or not at all.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior,
+};
 
 use super::disk::{Disk, SystemDisk};
 use super::error::LedgerError;
@@ -17,7 +21,14 @@ use super::head::Head;
 pub(super) const APPLICATION_ID: i64 = 0x6e69_6e65;
 
 /// The format that this program writes, and the newest that it reads (`PRAGMA user_version`).
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 1 + STEPS.len() as i64;
+
+/// From one format to the next.
+pub(super) type Step = fn(&Transaction<'_>) -> rusqlite::Result<()>;
+
+/// The first one leads from format 1 to format 2. A version keeps the steps from the format
+/// before its own, and `tests/golden` a ledger of each.
+const STEPS: &[Step] = &[];
 
 /// Two histograms of a day fit into a page of this size; at 4 KiB each would waste half a page.
 const PAGE_BYTES: i64 = 8_192;
@@ -74,6 +85,7 @@ pub(super) fn open(directory: &Directory) -> Result<Connection, LedgerError> {
     directory.renew_log()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = connect(&path, flags, directory.disk())?;
+    upgrade(&path, &db, STEPS)?;
     require(&path, &db, "journal_mode", Value::from("wal".to_owned()))?;
     require(&path, &db, "synchronous", Value::from(2))?;
     // A log that grew through one large transaction shrinks again at the next checkpoint.
@@ -100,7 +112,30 @@ pub(super) fn open_to_read(directory: &Path) -> Result<Connection, LedgerError> 
         return Err(LedgerError::Missing(path));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    connect(&path, flags, &SystemDisk)
+    let db = connect(&path, flags, &SystemDisk)?;
+    match number(&path, &db, "user_version")? {
+        found if found < FORMAT => Err(LedgerError::Older { path, found, supported: FORMAT }),
+        _ => Ok(db),
+    }
+}
+
+/// Brings a database from an earlier format to the newest that the steps lead to.
+pub(super) fn upgrade(path: &Path, db: &Connection, steps: &[Step]) -> Result<(), LedgerError> {
+    let found = number(path, db, "user_version")?;
+    let formats = (found + 1)..;
+    let taken = usize::try_from(found - 1).unwrap_or(0);
+    for (format, step) in formats.zip(steps.iter().skip(taken)) {
+        let run = || {
+            let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            step(&tx)?;
+            // Within the transaction: the new tables and the new number, or neither.
+            tx.pragma_update(None, "user_version", format)?;
+            tx.commit()
+        };
+        run().map_err(|source| LedgerError::sql(path, "upgrade", source))?;
+        tracing::info!(format, "the ledger has been upgraded");
+    }
+    Ok(())
 }
 
 /// A ledger comes into being under another name and is renamed once it is complete, so that an
@@ -150,16 +185,12 @@ fn connect(path: &Path, flags: OpenFlags, disk: &dyn Disk) -> Result<Connection,
 }
 
 fn refuse_others(path: &Path, db: &Connection) -> Result<(), LedgerError> {
-    let read = |pragma: &str| {
-        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-            .map_err(|source| LedgerError::sql(path, "open", source))
-    };
-    let found = read("application_id")?;
+    let found = number(path, db, "application_id")?;
     if found != APPLICATION_ID {
         return Err(LedgerError::WrongApplication { path: path.into(), found });
     }
-    match read("user_version")? {
-        FORMAT => Ok(()),
+    match number(path, db, "user_version")? {
+        1..=FORMAT => Ok(()),
         found if found > FORMAT => {
             Err(LedgerError::Newer { path: path.into(), found, supported: FORMAT })
         }
@@ -168,6 +199,11 @@ fn refuse_others(path: &Path, db: &Connection) -> Result<(), LedgerError> {
             detail: format!("no version of nines ever wrote format {found}"),
         }),
     }
+}
+
+fn number(path: &Path, db: &Connection, pragma: &str) -> Result<i64, LedgerError> {
+    db.pragma_query_value(None, pragma, |row| row.get(0))
+        .map_err(|source| LedgerError::sql(path, "open", source))
 }
 
 /// Sets a pragma and reads it back.

@@ -8,6 +8,7 @@ mod fault;
 mod open;
 mod oracle;
 mod tiers;
+mod upgrade;
 mod writer;
 
 use std::collections::BTreeMap;

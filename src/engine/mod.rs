@@ -6,11 +6,14 @@
 
 pub mod alert;
 pub mod backtest;
+pub mod correlation;
 pub mod counters;
 pub mod evaluate;
+pub mod fault;
 pub mod feasibility;
 pub mod fit;
 pub mod forecast;
+pub mod isolation;
 pub mod monitor;
 pub mod render;
 pub mod roll;
@@ -19,8 +22,11 @@ pub mod series;
 pub mod slices;
 pub mod state;
 pub mod status;
+pub mod witness;
 
 pub use alert::{Alert, AlertKind, Notice};
+pub use fault::Cause;
+pub use isolation::{Isolation, Report};
 pub use monitor::{Effect, Engine, EngineStats, Options};
 pub use state::{ProbeState, SloState};
 pub use status::{Accounting, Burn, Coverage, Exhaustion, SloStatus};

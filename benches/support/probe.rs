@@ -350,7 +350,9 @@ fn core(
                     for report in reports {
                         seen.extend(see(&report));
                         match report {
-                            Report::Observed(it) => engine.observe(it, &mut effects),
+                            Report::Observed(it) | Report::Doubted(it, _) => {
+                                engine.observe(it, &mut effects);
+                            }
                             Report::Missed(series, run) => engine.miss(series, run, &mut effects),
                         }
                     }
@@ -371,7 +373,7 @@ fn core(
 /// Every slot that a report accounts for.
 fn see(report: &Report) -> Vec<Seen> {
     match report {
-        Report::Observed(it) => {
+        Report::Observed(it) | Report::Doubted(it, _) => {
             vec![(it.due, Some(it.lag), it.verdict.outcome() == Outcome::Good)]
         }
         Report::Missed(_, run) => {

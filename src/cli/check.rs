@@ -26,6 +26,8 @@ pub struct Check {
     pub specs: Vec<PathBuf>,
     /// What the operator allows specs.
     pub options: spec::Options,
+    /// The operator's config, whose warnings are told as well.
+    pub config: spec::config::Config,
     /// Whether warnings fail the check.
     pub strict: bool,
     /// How it is told.
@@ -46,6 +48,7 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
         Ok(loaded) => (loaded.warnings.clone(), Some(loaded)),
         Err(problems) => (problems, None),
     };
+    problems.extend(config_warnings(&check.config, loaded.as_ref()));
     let findings = loaded.as_ref().map(|l| feasibility::assess(&l.catalog)).unwrap_or_default();
     problems.extend(loaded.iter().flat_map(|loaded| warnings(loaded, &findings)));
     let report = Report { n_files: files.len(), problems, loaded, findings, check };
@@ -55,6 +58,12 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     }
     let fails = |p: &Problem| check.strict || p.level == Level::Error;
     Ok(if report.problems.iter().any(fails) { INVALID } else { 0 })
+}
+
+/// What somebody should look at in the config, by itself and beside the specs.
+pub fn config_warnings(config: &spec::config::Config, loaded: Option<&Loaded>) -> Vec<Problem> {
+    let shared = loaded.map(|loaded| config.shared_with(&loaded.catalog)).unwrap_or_default();
+    config.warnings.iter().cloned().chain(shared).collect()
 }
 
 /// What arithmetic found, as problems at the lines that declare the SLOs.

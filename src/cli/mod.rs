@@ -227,6 +227,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             &check::Check {
                 specs: specs.paths()?,
                 options: specs.options()?,
+                config: specs.config()?,
                 strict,
                 format,
                 colour: colour(&std::io::stdout()),

@@ -128,7 +128,8 @@ fn settle(flags: &Flags) -> anyhow::Result<(Settings, Catalog)> {
     }
     settings.enable_lifecycle |= flags.enable_lifecycle;
     let loaded = flags::load(&settings.specs, &flags::options(&settings, &config))?;
-    for warning in &loaded.warnings {
+    let warnings = super::check::config_warnings(&config, Some(&loaded));
+    for warning in warnings.iter().chain(&loaded.warnings) {
         tracing::warn!(place = warning.location(), "{}", warning.message);
     }
     if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {

@@ -9,13 +9,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock::Clock;
 use crate::engine::counters::Histogram;
-use crate::engine::{Effect, Engine};
+use crate::engine::{Effect, Engine, Notice};
 use crate::ledger::{Upkeep, Writer};
 use crate::model::{Record, Timestamp};
 use crate::notify;
 use crate::probe::Report;
 
 use super::Reports;
+use super::faults::Faults;
 
 /// How often the engine looks whether a second is complete. A result that comes late in its
 /// second is then judged soon after, not a whole second later.
@@ -37,6 +38,8 @@ pub struct Core {
     pub retention: Duration,
     /// How long evaluations took.
     pub durations: Arc<Mutex<Histogram>>,
+    /// Our own faults, and the verdicts that wait until it is known whose they were.
+    pub faults: Arc<Faults>,
 }
 
 impl Core {
@@ -64,12 +67,13 @@ impl Core {
         loop {
             tokio::select! {
                 reports = inbox.recv() => match reports {
-                    Some(reports) => self.observe(reports),
+                    Some(reports) => self.observe(self.faults.sift(reports)),
                     None => break,
                 },
                 _ = looks.tick() => self.look(),
             }
         }
+        self.observe(self.faults.finish());
         self.look();
     }
 
@@ -83,7 +87,10 @@ impl Core {
         let mut engine = self.engine();
         for report in reports {
             match report {
-                Report::Observed(observation) => engine.observe(observation, &mut effects),
+                // None is doubted any more.
+                Report::Observed(observation) | Report::Doubted(observation, _) => {
+                    engine.observe(observation, &mut effects);
+                }
                 Report::Missed(series, run) => engine.miss(series, run, &mut effects),
             }
         }
@@ -92,8 +99,14 @@ impl Core {
     }
 
     fn look(&self) {
+        // A verdict that has waited for long enough is settled though nothing is reported.
+        self.observe(self.faults.sift([]));
         let started = Instant::now();
-        let effects = self.engine().tick(self.clock.now());
+        let mut engine = self.engine();
+        engine.see(self.faults.sight());
+        let effects = engine.tick(self.clock.now());
+        self.faults.look(&engine);
+        drop(engine);
         let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
         durations.count(started.elapsed());
         drop(durations);
@@ -108,7 +121,7 @@ impl Core {
                     log_transition(&record);
                     records.push(record);
                 }
-                Effect::Notify(notice) => notices.push(notice),
+                Effect::Notify(notice) => notices.push(self.by_wall_clock(notice)),
                 Effect::Compact(before) => compact = Some(before),
             }
         }
@@ -121,6 +134,16 @@ impl Core {
         if let Some(before) = compact {
             self.maintain(before);
         }
+    }
+
+    /// The same notice in the time of those who hear it: to an Alertmanager whose clock is not
+    /// ours, an alert that ends by our timeline may have ended already.
+    fn by_wall_clock(&self, mut notice: Notice) -> Notice {
+        let offset = self.faults.wall_offset_seconds().saturating_mul(1_000_000);
+        for at in [&mut notice.starts_at, &mut notice.ends_at] {
+            *at = Timestamp::from_micros(at.micros().saturating_add(offset));
+        }
+        notice
     }
 
     /// After each slice: batches that slices replace, the day that is complete, what is too old.

@@ -7,6 +7,7 @@ pub mod files;
 pub mod history;
 
 mod core;
+mod faults;
 mod own;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{self, Clock};
+use crate::engine::isolation::HOLD_MAX;
 use crate::engine::schedule::Grid;
 use crate::engine::{self, Effect, Engine};
 use crate::ledger::{self, Ledger, Writer};
@@ -30,6 +32,7 @@ use crate::probe::{self, Prober, Report};
 use crate::serve::{self, Command, Readiness, Server, Site};
 
 use self::core::Core;
+use self::faults::Faults;
 use own::Own;
 
 /// Batches of reports that may wait for the engine; a full channel never delays a probe.
@@ -47,6 +50,8 @@ const READINESS_INTERVAL: Duration = Duration::from_millis(500);
 pub struct Daemon {
     address: SocketAddr,
     prober: Prober,
+    references: Option<Prober>,
+    faults: Arc<Faults>,
     core: JoinHandle<()>,
     core_ended: oneshot::Receiver<()>,
     writer: Arc<Writer>,
@@ -71,7 +76,8 @@ impl Daemon {
         let restored = restore(&settings, catalog).await?;
         let Restored { ledger, mut engine, series } = restored;
 
-        let clock = clock_after(engine.history_end());
+        let history_end = engine.history_end();
+        let clock = clock_after(history_end);
         let now = clock.now();
         // The prober starts with the slots that are due after this moment.
         let after = now.plus(Duration::from_micros(1));
@@ -88,8 +94,10 @@ impl Daemon {
         let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
         let in_flight_max = probe::in_flight_max(descriptors, places);
         let config = probe::Config { vantage, egress, in_flight_max, ..Default::default() };
+        let references = start_references(&settings, clock, now, &sink)?;
         let prober = Prober::start(probes, clock, config, now, sink)?;
-        let own = Arc::new(Own::new(&settings, &engine, &prober, &writer, notifier.as_ref(), now));
+        let faults = Arc::new(Faults::new(&settings, prober.meters(), clock, history_end));
+        let own = Arc::new(Own::new(&settings, &engine, &faults, &writer, notifier.as_ref(), now));
         let core = Core {
             engine: Arc::clone(&engine),
             clock,
@@ -97,6 +105,7 @@ impl Daemon {
             notifier: notifier.as_ref().map(Notifier::handle),
             retention: settings.retention,
             durations: own.durations(),
+            faults: Arc::clone(&faults),
         };
         let (core, core_ended) = core.spawn(inbox)?;
 
@@ -112,6 +121,8 @@ impl Daemon {
         Ok(Daemon {
             address,
             prober,
+            references,
+            faults,
             core,
             core_ended,
             writer,
@@ -159,7 +170,11 @@ impl Daemon {
     /// The disk does not take what was left.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.prober.stop().await;
-        // The prober was the only one to fill the engine's inbox, so the engine ends now.
+        if let Some(references) = self.references {
+            settle(&self.faults).await;
+            references.stop().await;
+        }
+        // The probers were the only ones to fill the engine's inbox, so the engine ends now.
         let core = self.core;
         let ended = tokio::task::spawn_blocking(move || core.join()).await?;
         let writer = Arc::clone(&self.writer);
@@ -212,6 +227,38 @@ fn watch_ledger(writer: Arc<Writer>) -> watch::Receiver<Readiness> {
     readiness
 }
 
+/// Probes the references with a prober of their own, so that they start on time however many
+/// targets keep silent.
+fn start_references(
+    settings: &Settings,
+    clock: Clock,
+    now: Timestamp,
+    sink: &mpsc::Sender<Reports>,
+) -> anyhow::Result<Option<Prober>> {
+    let probes: Vec<_> = faults::named(&settings.references)
+        .into_iter()
+        .map(|(reference, probe)| (reference.series, probe))
+        .collect();
+    if probes.is_empty() {
+        return Ok(None);
+    }
+    let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
+    let in_flight_max = 2 * probes.len();
+    let config = probe::Config { vantage, egress, in_flight_max, ..Default::default() };
+    Ok(Some(Prober::start(probes, clock, config, now, sink.clone())?))
+}
+
+/// Waits until no verdict waits for evidence any more, but not for ever.
+async fn settle(faults: &Faults) {
+    let deadline = tokio::time::Instant::now() + HOLD_MAX;
+    while faults.n_held() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(SETTLE_LOOK).await;
+    }
+}
+
+/// How often a stop looks whether verdicts still wait.
+const SETTLE_LOOK: Duration = Duration::from_millis(50);
+
 struct Restored {
     ledger: Ledger,
     engine: Engine,
@@ -237,21 +284,17 @@ async fn restore(settings: &Settings, catalog: Catalog) -> anyhow::Result<Restor
 fn clock_after(history_end: Option<Timestamp>) -> Clock {
     let wall = clock::wall_now();
     match history_end {
-        Some(end) if end > wall.plus(TOLERATED_FUTURE) => {
+        Some(end) if end >= wall => {
             tracing::warn!(
                 wall = %wall,
                 history_end = %end,
                 "the wall clock is behind the recorded history; time goes on from there"
             );
-            Clock::starting_at(end)
+            Clock::starting_at(end.plus(Duration::from_micros(1)))
         }
         _ => Clock::start(),
     }
 }
-
-/// How far ahead of the wall clock history may end without a word: the slot that comes next is
-/// due up to an interval ahead.
-const TOLERATED_FUTURE: Duration = Duration::from_secs(86_400 + 60);
 
 fn record(effect: Effect) -> Option<Record> {
     match effect {

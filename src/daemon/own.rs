@@ -4,14 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::engine::Engine;
 use crate::engine::counters::Histogram;
+use crate::engine::fault::Cause;
+use crate::engine::isolation::{Sight, Standing};
+use crate::engine::witness::Sign;
 use crate::ledger::{self, Writer};
 use crate::model::{Settings, Timestamp, UnknownReason};
 use crate::notify::{self, Notifier};
-use crate::probe::{self, LAG_EDGES_MICROS, Meters, Prober};
+use crate::probe::{self, LAG_EDGES_MICROS, Meters};
 use crate::serve::exposition::{Exposition, Labels};
+use crate::serve::faults::{FaultReading, ReferenceReading, write_faults};
 use crate::serve::own::{
     self, LedgerReading, NotifierReading, ProberReading, ReloadReading, SelfMetrics,
 };
+
+use super::faults::Faults;
 
 /// Upper edges of the durations of an evaluation, in microseconds.
 const EVALUATION_EDGES: [u64; 10] =
@@ -26,6 +32,7 @@ pub struct Own {
     notifier: Option<notify::Handle>,
     durations: Arc<Mutex<Histogram>>,
     loaded_at: Timestamp,
+    faults: Arc<Faults>,
 }
 
 impl Own {
@@ -33,7 +40,7 @@ impl Own {
     pub fn new(
         settings: &Settings,
         engine: &Arc<RwLock<Engine>>,
-        prober: &Prober,
+        faults: &Arc<Faults>,
         writer: &Arc<Writer>,
         notifier: Option<&Notifier>,
         now: Timestamp,
@@ -41,11 +48,12 @@ impl Own {
         Own {
             vantage: settings.vantage.clone(),
             engine: Arc::clone(engine),
-            meters: prober.meters(),
+            meters: faults.meters(),
             writer: Arc::clone(writer),
             notifier: notifier.map(Notifier::handle),
             durations: Arc::new(Mutex::new(Histogram::new(Arc::new(EVALUATION_EDGES)))),
             loaded_at: now,
+            faults: Arc::clone(faults),
         }
     }
 
@@ -80,6 +88,37 @@ impl Own {
         counter("nines_engine_stranger_results_total", help, stats.strangers);
         let help = "Runs of equal slots held in memory.";
         out.gauge("nines_engine_history_runs", help).sample(&Labels::NONE, segments);
+    }
+
+    fn faults(&self) -> FaultReading {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let (blind, slots) = (engine.is_blind(), self.faults.slots(&engine));
+        drop(engine);
+        let spells = self.faults.spells().map(|(cause, spells)| (cause, spells.n, spells.total));
+        let isolation = self.faults.isolation();
+        let reference = |standing: Standing| ReferenceReading {
+            name: standing.name,
+            up: standing.last.and_then(|sign| match sign {
+                Sign::Answered => Some(true),
+                Sign::Silent => Some(false),
+                Sign::Nothing => None,
+            }),
+            runs: standing.runs,
+        };
+        FaultReading {
+            vantage: self.vantage.clone(),
+            blind,
+            isolated: matches!(isolation.sight(), Sight::CutOff(_)),
+            held: isolation.n_held(),
+            overflows: isolation.overflows(),
+            references: isolation.standings().map(reference).collect(),
+            slots: Cause::ALL.map(|cause| (cause.word(), slots.of(cause))).to_vec(),
+            spells: spells.to_vec(),
+            clock_offset_micros: self.faults.wall_offset_micros(),
+            in_flight: self.meters.in_flight(),
+            in_flight_max: self.meters.in_flight_max(),
+            suspicious: self.faults.is_suspicious(),
+        }
     }
 
     fn ledger(&self, out: &mut Exposition) {
@@ -119,6 +158,7 @@ impl SelfMetrics for Own {
         own::write_reload(out, loaded);
         own::write_prober(out, &[self.prober()]);
         self.engine(out);
+        write_faults(out, &self.faults());
         self.ledger(out);
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own::write_evaluation(out, &durations);

@@ -31,6 +31,8 @@ pub enum AlertKind {
     Exhausted,
     /// Nothing was measured for a while.
     NoData,
+    /// Nothing at all can be measured.
+    Blind,
     /// Always fires, so that its absence can be noticed.
     Watchdog,
 }
@@ -47,6 +49,7 @@ impl AlertKind {
             AlertKind::BurnSlow => "NinesErrorBudgetBurnSlow",
             AlertKind::Exhausted => "NinesErrorBudgetExhausted",
             AlertKind::NoData => "NinesNoData",
+            AlertKind::Blind => "NinesBlind",
             AlertKind::Watchdog => "Watchdog",
         }
     }
@@ -54,7 +57,7 @@ impl AlertKind {
     /// The `severity` label.
     pub const fn severity(self) -> &'static str {
         match self {
-            AlertKind::BurnFast => "critical",
+            AlertKind::BurnFast | AlertKind::Blind => "critical",
             AlertKind::BurnSlow | AlertKind::Exhausted | AlertKind::NoData => "warning",
             AlertKind::Watchdog => "none",
         }
@@ -138,6 +141,26 @@ pub fn watchdog() -> Alert {
     }
 }
 
+/// That a whole monitor sees nothing, from this vantage; it has not fired yet.
+pub fn blind(vantage: &str) -> Alert {
+    let kind = AlertKind::Blind;
+    Alert {
+        kind,
+        slo: None,
+        labels: BTreeMap::from([
+            ("alertname", kind.name().to_owned()),
+            ("severity", kind.severity().to_owned()),
+            ("vantage", vantage.to_owned()),
+        ]),
+        annotations: BTreeMap::from([("summary".to_owned(), BLIND_SUMMARY.to_owned())]),
+        life: Life::default(),
+        evaluated_at: Timestamp::MIN,
+    }
+}
+
+/// The same for every evaluation, and in generated rules.
+pub const BLIND_SUMMARY: &str = "nines sees nothing: no objective is being measured from here.";
+
 /// An alert of one SLO that has not fired yet.
 pub fn of_slo(kind: AlertKind, slo: &Slo, service: &Service) -> Alert {
     let mut labels = BTreeMap::from([
@@ -181,7 +204,7 @@ fn summary(kind: AlertKind, slo: &Slo) -> String {
         AlertKind::BurnSlow => format!("{id} is burning its error budget faster than it refills."),
         AlertKind::Exhausted => format!("{id} has spent its whole error budget."),
         AlertKind::NoData => format!("{id} is not being measured."),
-        AlertKind::Watchdog => String::new(),
+        AlertKind::Blind | AlertKind::Watchdog => String::new(),
     }
 }
 
@@ -203,7 +226,7 @@ impl Alert {
     }
 
     /// Moves on at the tick `at`; says whether that changed anything.
-    fn transit(&mut self, holds: bool, at: Timestamp) -> bool {
+    fn moves(&mut self, holds: bool, at: Timestamp) -> bool {
         self.evaluated_at = at;
         match (holds, self.is_firing()) {
             (true, false) => {
@@ -215,6 +238,15 @@ impl Alert {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Moves on at the tick `at`, and keeps its life when that changes.
+    pub fn transit(&mut self, holds: bool, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.moves(holds, at) {
+            let json =
+                serde_json::to_string(&self.life).expect("a struct of numbers always becomes JSON");
+            effects.push(Effect::Append(Record::State { name: self.state_name(), json }));
         }
     }
 
@@ -271,7 +303,7 @@ pub fn transit_burns(
     }
 }
 
-/// Moves one alert on and keeps its life when that changes.
+/// Moves the alerts of one kind on.
 pub fn transit(
     alerts: &mut [Alert],
     kind: AlertKind,
@@ -280,11 +312,7 @@ pub fn transit(
     effects: &mut Vec<Effect>,
 ) {
     for alert in alerts.iter_mut().filter(|alert| alert.kind == kind) {
-        if alert.transit(holds, at) {
-            let json = serde_json::to_string(&alert.life)
-                .expect("a struct of numbers always becomes JSON");
-            effects.push(Effect::Append(Record::State { name: alert.state_name(), json }));
-        }
+        alert.transit(holds, at, effects);
     }
 }
 
@@ -306,7 +334,7 @@ pub fn describe(alerts: &mut [Alert], slo: &Slo, status: &SloStatus) {
                  is unknown."
                     .to_owned()
             }
-            AlertKind::Watchdog => continue,
+            AlertKind::Blind | AlertKind::Watchdog => continue,
         };
         alert.annotations.insert("description".to_owned(), text);
     }
@@ -370,7 +398,7 @@ mod tests {
     #[test]
     fn a_firing_alert_is_sent_at_once_and_then_every_resend_delay() {
         let mut alert = watchdog();
-        assert!(alert.transit(true, at(100)));
+        assert!(alert.moves(true, at(100)));
         let sent: Vec<i64> =
             (100..300).filter(|t| alert.notice(RESEND, at(*t)).is_some()).collect();
         assert_eq!(sent, [100, 160, 220, 280]);
@@ -379,7 +407,7 @@ mod tests {
     #[test]
     fn a_notice_ends_four_delays_ahead_and_keeps_its_start() {
         let mut alert = watchdog();
-        alert.transit(true, at(100));
+        alert.moves(true, at(100));
         let notice = alert.notice(RESEND, at(130)).expect("not sent yet");
         assert_eq!((notice.starts_at, notice.ends_at), (at(100), at(130 + 240)));
         assert!(!notice.resolved);
@@ -388,9 +416,9 @@ mod tests {
     #[test]
     fn a_resolved_alert_is_told_at_once_and_for_fifteen_minutes() {
         let mut alert = watchdog();
-        alert.transit(true, at(100));
+        alert.moves(true, at(100));
         alert.notice(RESEND, at(100));
-        alert.transit(false, at(110));
+        alert.moves(false, at(110));
         let sent: Vec<_> = (110..2_000)
             .filter_map(|t| alert.notice(RESEND, at(t)).map(|notice| (t, notice)))
             .collect();
@@ -405,11 +433,11 @@ mod tests {
     #[test]
     fn firing_again_starts_anew() {
         let mut alert = watchdog();
-        alert.transit(true, at(100));
+        alert.moves(true, at(100));
         alert.notice(RESEND, at(100));
-        alert.transit(false, at(110));
+        alert.moves(false, at(110));
         alert.notice(RESEND, at(110));
-        alert.transit(true, at(115));
+        alert.moves(true, at(115));
         let notice = alert.notice(RESEND, at(115)).expect("a change is told at once");
         assert_eq!((notice.starts_at, notice.resolved), (at(115), false));
     }

@@ -27,6 +27,6 @@ pub mod witness;
 pub use alert::{Alert, AlertKind, Notice};
 pub use fault::Cause;
 pub use isolation::{Isolation, Report};
-pub use monitor::{Effect, Engine, EngineStats, Options};
+pub use monitor::{Blindness, Effect, Engine, EngineStats, Options};
 pub use state::{ProbeState, SloState};
 pub use status::{Accounting, Burn, Coverage, Exhaustion, SloStatus};

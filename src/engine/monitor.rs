@@ -5,6 +5,7 @@
 //! seconds and only once everything due before is known, and replaying the records it asked to
 //! keep builds the same state again.
 
+mod blind;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,12 @@ use crate::model::{
     Timestamp, UnknownReason, Verdict,
 };
 
+pub use blind::{Blindness, CUT_OFF_AFTER};
+
 use super::alert::{self, Alert, AlertKind, Notice};
 use super::counters::Counters;
 use super::evaluate::{self, Histories, Moment};
+use super::isolation::Sight;
 use super::roll::{Roll, Taken};
 use super::series::Series;
 use super::slices::Slices;
@@ -62,6 +66,8 @@ pub struct EngineStats {
     pub lost: u64,
     /// Results of probes that are not in the catalogue.
     pub strangers: u64,
+    /// Slots between the end of the history that was there and the start of this process.
+    pub not_running: u64,
 }
 
 /// One thing that counts events: a probe, with or without a latency threshold.
@@ -89,7 +95,11 @@ pub struct Engine {
     slo_of: BTreeMap<SloId, usize>,
     /// Histories of probes that are no longer declared, until they are in slices.
     orphans: BTreeMap<SeriesId, Roll>,
+    blind: Alert,
     watchdog: Alert,
+    sight: Sight,
+    /// Up to when any slot of any probe is known to have been good or bad.
+    known_until: Option<Timestamp>,
     started: Option<Timestamp>,
     kept_totals: Option<restore::KeptTotals>,
     last_tick: Option<Timestamp>,
@@ -106,7 +116,10 @@ impl Engine {
         options: Options,
     ) -> Self {
         let mut engine = Engine {
+            blind: alert::blind(&options.vantage),
             watchdog: alert::watchdog(),
+            sight: Sight::default(),
+            known_until: None,
             options,
             probes: Vec::new(),
             rolls: Vec::new(),
@@ -207,7 +220,7 @@ impl Engine {
 
     /// Every alert, whether it fires or not, the watchdog last.
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
-        self.slos.iter().flat_map(|state| &state.alerts).chain([&self.watchdog])
+        self.slos.iter().flat_map(|state| &state.alerts).chain([&self.blind, &self.watchdog])
     }
 
     /// The last whole second that was evaluated.
@@ -270,10 +283,10 @@ impl Engine {
         self.memory.iter().copied().max().unwrap_or_default()
     }
 
-    /// When the slot after the last recorded one of any series is due: the least moment at
-    /// which this history can be continued without counting time twice.
+    /// When the last recorded slot of any series was due: the moment after which this history
+    /// can be continued without counting time twice.
     pub fn history_end(&self) -> Option<Timestamp> {
-        self.rolls.iter().filter_map(Roll::next_due).max()
+        self.rolls.iter().filter_map(Roll::last_due).max()
     }
 
     /// Takes the result of one slot.
@@ -331,11 +344,12 @@ impl Engine {
         for slo in 0..self.slos.len() {
             self.tick_slo(slo, now, &mut effects);
         }
+        self.tick_blind(now, &mut effects);
         self.last_tick = Some(now.floor_second());
         self.watchdog.evaluated_at = now;
         let resend = self.options.resend_delay;
         let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
-        for alert in all.chain([&mut self.watchdog]) {
+        for alert in all.chain([&mut self.blind, &mut self.watchdog]) {
             effects.extend(alert.notice(resend, now).map(Effect::Notify));
         }
         self.close_slices(now, &mut effects);
@@ -458,6 +472,9 @@ impl Engine {
 
     fn feed_all(&mut self, probe: usize, runs: &[Run]) {
         for run in runs {
+            if run.verdict.outcome() != Outcome::Unknown {
+                self.known_until = self.known_until.max(Some(run.end()));
+            }
             let series = &mut self.series;
             for feed in &self.feeds[probe] {
                 let outcome = match (feed.threshold, run.verdict) {

@@ -86,6 +86,11 @@ impl Roll {
         self.next_due
     }
 
+    /// When the last slot that is accounted for was due; none before any history.
+    pub fn last_due(&self) -> Option<Timestamp> {
+        self.last_due
+    }
+
     /// Hands in the result of one slot.
     pub fn observe(&mut self, observation: &Observation) -> Taken {
         self.take(observation.due, self.one(observation))

@@ -203,6 +203,28 @@ impl Schedule {
         Some(Due::Start(Ticket { series, due, step, edition: entry.edition }))
     }
 
+    /// The earliest slots due before `until` that have not come out yet, as missed because nobody
+    /// was running; none when there are no more.
+    pub fn pop_not_running(&mut self, until: Timestamp) -> Option<(SeriesId, Run)> {
+        loop {
+            let mut top = self.heap.peek_mut()?;
+            let Reverse((due, series)) = *top;
+            if due >= until {
+                return None;
+            }
+            let Some(entry) = self.entries.get(&series) else {
+                PeekMut::pop(top);
+                continue;
+            };
+            let n = micros(until.since(due)).unsigned_abs().div_ceil(entry.interval());
+            let n = u32::try_from(n).unwrap_or(u32::MAX);
+            let step = entry.grid.interval();
+            top.0 = (due.plus(step.saturating_mul(n)), series);
+            let verdict = Verdict::Unknown(UnknownReason::NotRunning);
+            return Some((series, Run { start: due, step, n, verdict, class: 0 }));
+        }
+    }
+
     /// Takes note that a started slot is done. Each ticket must come back once.
     pub fn finish(&mut self, ticket: Ticket) {
         self.n_in_flight = self.n_in_flight.saturating_sub(1);

@@ -16,6 +16,8 @@ pub enum Check {
     Tcp(TcpCheck),
     /// A TLS handshake.
     Tls(TlsCheck),
+    /// A name that must have an address. No spec asks for it; see [`super::settings::References`].
+    Name(String),
 }
 
 impl Check {
@@ -25,15 +27,17 @@ impl Check {
             Check::Http(_) => "http",
             Check::Tcp(_) => "tcp",
             Check::Tls(_) => "tls",
+            Check::Name(_) => "name",
         }
     }
 
-    /// What is connected to.
-    pub fn endpoint(&self) -> Endpoint {
+    /// What is connected to, if anything is.
+    pub fn endpoint(&self) -> Option<Endpoint> {
         match self {
-            Check::Http(check) => check.endpoint(),
-            Check::Tcp(check) => check.endpoint.clone(),
-            Check::Tls(check) => check.endpoint.clone(),
+            Check::Http(check) => Some(check.endpoint()),
+            Check::Tcp(check) => Some(check.endpoint.clone()),
+            Check::Tls(check) => Some(check.endpoint.clone()),
+            Check::Name(_) => None,
         }
     }
 
@@ -43,6 +47,7 @@ impl Check {
             Check::Http(check) => without_values(&check.url),
             Check::Tcp(check) => check.endpoint.to_string(),
             Check::Tls(check) => check.endpoint.to_string(),
+            Check::Name(name) => name.clone(),
         }
     }
 }

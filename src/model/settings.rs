@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Egress;
+use super::catalog::Probe;
 
 /// The operator's config after flags, file and defaults have been put together.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,28 @@ pub struct Settings {
     pub limits: Limits,
     /// Where probes may connect to.
     pub egress: Egress,
+    /// What is probed to tell our own faults from those of targets.
+    pub references: References,
+}
+
+/// What is probed to know ourselves. No SLO counts it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct References {
+    /// Targets that never keep silent all at once, unless we are cut off.
+    pub targets: Vec<Probe>,
+    /// Names that never fail to resolve all at once, unless our resolver fails.
+    pub names: Vec<Probe>,
+}
+
+impl References {
+    /// Fewest targets that are more than a coincidence.
+    pub const TARGETS_ENOUGH: usize = 3;
+
+    /// From one run of a reference to the next; the same for all of them.
+    pub fn interval(&self) -> Duration {
+        let any = self.targets.iter().chain(&self.names).next();
+        any.map_or(DEFAULT_REFERENCE_INTERVAL, |probe| probe.interval)
+    }
 }
 
 /// Who pages. One path, never both.
@@ -68,6 +91,9 @@ pub const DEFAULT_RETENTION: Duration = Duration::from_secs(400 * 86_400);
 /// Default of [`Settings::resend_delay`], as Prometheus has it.
 pub const DEFAULT_RESEND_DELAY: Duration = Duration::from_secs(60);
 
+/// Default of [`References::interval`].
+pub const DEFAULT_REFERENCE_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Default for Limits {
     fn default() -> Self {
         Limits { probes: 100_000, slos: 100_000, starts_per_second: 20_000 }
@@ -90,6 +116,7 @@ impl Default for Settings {
             metric_labels: Vec::new(),
             limits: Limits::default(),
             egress: Egress::default(),
+            references: References::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::AlertKind;
-use crate::engine::alert::{of_slo, quiet_after};
+use crate::engine::alert::{BLIND_SUMMARY, of_slo, quiet_after};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::decimal;
 use crate::model::objective::PPB;
@@ -79,7 +79,7 @@ pub fn file(catalog: &Catalog) -> Result<String, serde_yaml::Error> {
     Ok(format!("{HEADER}{}", serde_yaml::to_string(&RuleFile { groups })?))
 }
 
-/// What is wrong with nines itself: that it is gone, or cannot keep what it finds out.
+/// What is not about one SLO: that nines is gone, cannot keep what it finds out, or sees nothing.
 fn own_group() -> Group {
     let down = own_alert(
         "NinesDown",
@@ -111,7 +111,17 @@ fn own_group() -> Group {
              after a restart.",
         ],
     );
-    Group { name: "nines".to_owned(), rules: vec![down, failing, losing] }
+    let blind = own_alert(
+        AlertKind::Blind.name(),
+        "max by (vantage) (nines_blind) == 1",
+        Duration::ZERO,
+        [
+            BLIND_SUMMARY,
+            "No reference answers, or every slot of every probe is unknown. What fails meanwhile \
+             is nobody's fault; mend the monitor's machine or its network.",
+        ],
+    );
+    Group { name: "nines".to_owned(), rules: vec![down, failing, losing, blind] }
 }
 
 fn own_alert(

@@ -14,7 +14,8 @@ use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 
-use super::reason::Failure;
+use super::reason::{self, Failure};
+use crate::engine::fault::Cause;
 use crate::model::BadReason;
 
 /// How long one name server is waited for before the next is asked. Shorter than the usual 5 s,
@@ -62,7 +63,7 @@ impl Dns {
             return Ok(address);
         }
         let resolver = self.resolver.as_ref().map_err(|error| {
-            Failure::local(format!("no resolver: {error}; mend /etc/resolv.conf"))
+            Failure::local(Cause::Local, format!("no resolver: {error}; mend /etc/resolv.conf"))
         })?;
         let mut negative = None;
         for kind in [RecordType::A, RecordType::AAAA] {
@@ -75,7 +76,7 @@ impl Dns {
                     ResponseCode::NXDomain => return Err(bad("does not exist (NXDOMAIN)")),
                     _ => negative = Some("has no address"),
                 },
-                Err(error) => return Err(Failure::local(format!("resolving {host}: {error}"))),
+                Err(error) => return Err(unanswered(host, &error)),
             }
         }
         Err(bad(negative.unwrap_or("has no address")))
@@ -92,6 +93,15 @@ impl Dns {
 /// The one that is probed, however many there are.
 pub(super) fn first_address(answers: &[Record]) -> Option<IpAddr> {
     answers.iter().find_map(|record| record.data.ip_addr())
+}
+
+/// No name server answered, or this machine could not ask one.
+fn unanswered(host: &str, error: &NetError) -> Failure {
+    let lack = match error {
+        NetError::Io(error) => reason::lack(error),
+        _ => None,
+    };
+    Failure::local(lack.unwrap_or(Cause::Resolver), format!("resolving {host}: {error}"))
 }
 
 /// A name server at any port, asked by UDP and, for long answers, by TCP.

@@ -24,6 +24,7 @@ use super::reason::{self, Failure};
 use super::tls::{Alpn, Client, Clients, HANDSHAKE_MAX};
 use super::trace::{Marks, Phase, Trace};
 use super::{Env, net};
+use crate::engine::fault::Cause;
 use crate::model::BadReason;
 use crate::model::check::{Connection, Endpoint, HttpCheck, HttpExpect, HttpVersion};
 
@@ -106,7 +107,7 @@ impl Http {
         let request = self.request(secrets, link.sender.is_http2());
         let failed = |error: hyper::Error, marks: &Marks| {
             if error.is_incomplete_message() && !marks.answered() {
-                return Failure::silent(BadReason::Protocol, "closed without an answer");
+                return Failure::cut(BadReason::Protocol, "closed without an answer");
             }
             reason::talking(&error, marks.answered())
         };
@@ -132,7 +133,7 @@ impl Http {
         let mut secrets = Vec::new();
         for (name, path) in &self.header_files {
             let wrong = |what: &dyn std::fmt::Display| {
-                Failure::local(format!("header file {}: {what}", path.display()))
+                Failure::local(Cause::Local, format!("header file {}: {what}", path.display()))
             };
             let mut text = String::new();
             let file = tokio::fs::File::open(path).await.map_err(|error| wrong(&error))?;

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::engine::fault::{Cause, Slots};
 use crate::model::UnknownReason;
 
 /// Upper edges of the lag buckets, in microseconds; one more bucket has no edge. Dense around
@@ -24,12 +25,16 @@ pub struct Meters {
     pub loop_lag: Lag,
     missed: [AtomicU64; UnknownReason::ALL.len()],
     pub(super) in_flight: AtomicU64,
+    pub(super) in_flight_max: AtomicU64,
     pub(super) queued: AtomicU64,
     pub(super) probes: AtomicU64,
     pub(super) stalls: AtomicU64,
     pub(super) shed: AtomicU64,
     pub(super) undelivered: AtomicU64,
     pub(super) denied: AtomicU64,
+    /// Slots that are unknown by this cause, in the order of [`Cause::ALL`].
+    faults: [AtomicU64; Cause::ALL.len()],
+    stalled_micros: AtomicU64,
 }
 
 impl Meters {
@@ -41,6 +46,11 @@ impl Meters {
     /// Probes that are running now.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// How many probes may run at once.
+    pub fn in_flight_max(&self) -> u64 {
+        self.in_flight_max.load(Relaxed)
     }
 
     /// Probes that are scheduled now.
@@ -73,8 +83,29 @@ impl Meters {
         self.denied.load(Relaxed)
     }
 
-    pub(super) fn miss(&self, reason: UnknownReason, n: u32) {
-        self.missed[reason.index()].fetch_add(u64::from(n), Relaxed);
+    /// How long probing loops stood still, in all.
+    pub fn stalled(&self) -> Duration {
+        Duration::from_micros(self.stalled_micros.load(Relaxed))
+    }
+
+    /// What the slots were unknown for that nobody else need judge.
+    pub fn faults(&self) -> Slots {
+        Slots(std::array::from_fn(|i| self.faults[i].load(Relaxed)))
+    }
+
+    pub(super) fn miss(&self, cause: Cause, n: u32) {
+        self.missed[cause.reason().index()].fetch_add(u64::from(n), Relaxed);
+        self.fault(cause, n);
+    }
+
+    pub(super) fn fault(&self, cause: Cause, n: u32) {
+        self.faults[cause.index()].fetch_add(u64::from(n), Relaxed);
+    }
+
+    pub(super) fn stall(&self, length: Duration) {
+        self.stalls.fetch_add(1, Relaxed);
+        let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        self.stalled_micros.fetch_add(micros, Relaxed);
     }
 }
 

@@ -32,18 +32,18 @@ use tokio::time::Instant;
 
 use self::dns::Dns;
 pub use self::meters::{LAG_EDGES_MICROS, Lag, Meters};
-pub use self::outbox::Report;
 pub use self::prober::{Config, Prober, StartError, descriptors, in_flight_max};
 use self::reason::Failure;
 use self::tls::Clients;
 use self::trace::{Phase, Trace};
 use self::watch::Watch;
 use crate::clock::Clock;
+use crate::engine::fault::Cause;
+use crate::engine::isolation::Doubt;
+pub use crate::engine::isolation::Report;
 use crate::model::check::{Check, Endpoint};
 use crate::model::time::format_duration;
-use crate::model::{
-    BadReason, Egress, Observation, Phases, SeriesId, Timestamp, UnknownReason, Verdict,
-};
+use crate::model::{BadReason, Egress, Observation, Phases, SeriesId, Timestamp, Verdict};
 
 /// How often a probe is looked at once more after its deadline, before it is given up: what has
 /// arrived by then is read, even if this process got to it late.
@@ -53,7 +53,7 @@ const LAST_LOOKS: u32 = 4;
 pub async fn once(check: &Check, timeout: Duration, egress: &Egress, clock: Clock) -> Observation {
     let target = Target::new(check, timeout, &mut Clients::default());
     let env = Env::new(&[], clock, egress.clone(), Arc::default());
-    target.observe(SeriesId(0), clock.now(), &env).await
+    target.observe(SeriesId(0), clock.now(), &env).await.observation
 }
 
 /// What all probes of one thread share.
@@ -84,7 +84,7 @@ impl Env {
         };
         self.egress.check(address).map_err(|denied| {
             self.meters.denied.fetch_add(1, Relaxed);
-            Failure::local(denied.to_string())
+            Failure::local(Cause::Egress, denied.to_string())
         })?;
         Ok(address)
     }
@@ -100,6 +100,16 @@ enum Kind {
     Http(Box<http::Http>),
     Tcp(tcp::Tcp),
     Tls(tls::Tls),
+    Name(String),
+}
+
+/// What a probe has found out.
+struct Seen {
+    observation: Observation,
+    /// What others have to say before the verdict stands.
+    doubt: Option<Doubt>,
+    /// What of ours is to blame, if the verdict stands and is unknown.
+    cause: Option<Cause>,
 }
 
 impl Target {
@@ -108,28 +118,28 @@ impl Target {
             Check::Http(check) => Kind::Http(Box::new(http::Http::new(check, clients))),
             Check::Tcp(check) => Kind::Tcp(tcp::Tcp::new(check)),
             Check::Tls(check) => Kind::Tls(tls::Tls::new(check, clients)),
+            Check::Name(name) => Kind::Name(name.clone()),
         };
         Target { kind, timeout }
     }
 
     /// Probes now for the slot that was due at `due`. Takes at most the timeout.
-    async fn observe(&self, series: SeriesId, due: Timestamp, env: &Env) -> Observation {
+    async fn observe(&self, series: SeriesId, due: Timestamp, env: &Env) -> Seen {
         let mut trace = Trace::start(self.timeout);
         let start = trace.started();
+        let slept = env.clock.slept();
         let lag = env.clock.at(start).since(due);
         let result = until(trace.deadline(), self.run(&mut trace, env)).await;
         let result = result.unwrap_or_else(|| Err(self.too_slow(&mut trace)));
-        let stalled = env.watch.stood_still(start);
+        let stalled = env.watch.stood_still(start) || env.clock.slept() > slept;
+        let failure = result.err().map(|f| if stalled { f.stalled() } else { f });
         let certificate_not_after = trace.certificate_not_after;
         let (latency, phases) = trace.finish();
-        let (verdict, detail) = match result {
-            Ok(()) => (Verdict::Good, None),
-            Err(failure) if failure.silent && stalled => {
-                let text = format!("this process stood still meanwhile; {}", failure.detail);
-                (Verdict::Unknown(UnknownReason::LocalFault), Some(reason::detail(&text)))
-            }
-            Err(failure) => (failure.verdict, Some(reason::detail(&failure.detail))),
-        };
+        let verdict = failure.as_ref().map_or(Verdict::Good, |failure| failure.verdict);
+        let detail = failure.as_ref().map(|failure| reason::detail(&failure.detail));
+        let about = failure.as_ref().and_then(Failure::doubt);
+        let doubt = about.map(|about| Doubt { about, elapsed: latency });
+        let cause = failure.as_ref().and_then(Failure::cause);
         // A time that our own pause is part of is not the target's.
         let measured = !stalled && !matches!(verdict, Verdict::Unknown(_));
         let latency = match verdict {
@@ -137,7 +147,17 @@ impl Target {
             _ => measured.then_some(latency),
         };
         let phases = if measured { phases } else { Phases::default() };
-        Observation { series, due, lag, latency, phases, verdict, detail, certificate_not_after }
+        let observation = Observation {
+            series,
+            due,
+            lag,
+            latency,
+            phases,
+            verdict,
+            detail,
+            certificate_not_after,
+        };
+        Seen { observation, doubt, cause }
     }
 
     async fn run(&self, trace: &mut Trace, env: &Env) -> Result<(), Failure> {
@@ -145,6 +165,10 @@ impl Target {
             Kind::Http(http) => http.run(trace, env).await,
             Kind::Tcp(tcp) => tcp.run(trace, env).await,
             Kind::Tls(tls) => tls.run(trace, env).await,
+            Kind::Name(name) => {
+                trace.enter(Phase::Dns);
+                env.dns.address(name).await.map(drop)
+            }
         }
     }
 
@@ -154,7 +178,8 @@ impl Target {
         }
         let timeout = format_duration(self.timeout);
         if trace.in_dns() {
-            return Failure::local(format!("no answer from the resolver within {timeout}"));
+            let detail = format!("no answer from the resolver within {timeout}");
+            return Failure::local(Cause::Resolver, detail);
         }
         Failure::silent(BadReason::Timeout, format!("no complete answer within {timeout}"))
     }

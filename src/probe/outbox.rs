@@ -14,31 +14,14 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::meters::Meters;
-use crate::model::{Observation, Run, SeriesId, UnknownReason, Verdict};
+use crate::engine::fault::Cause;
+use crate::engine::isolation::{Doubt, Report};
+use crate::model::{Observation, Outcome, Run, SeriesId, UnknownReason, Verdict};
 
 /// Reports that wait for the sink, per probing thread: about 12 MB, or 6 s at 10,000 probes/s.
 const QUEUE_MAX: usize = 65_536;
 /// Reports that are handed over at once, at most.
 const BATCH_MAX: usize = 1_024;
-
-/// The account of one slot, or of several that were missed in a row.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// A slot that was started.
-    Observed(Observation),
-    /// Slots that nothing is known about; the run's verdict says why.
-    Missed(SeriesId, Run),
-}
-
-impl Report {
-    /// How many slots this accounts for.
-    pub fn n_slots(&self) -> u64 {
-        match self {
-            Report::Observed(_) => 1,
-            Report::Missed(_, run) => u64::from(run.n),
-        }
-    }
-}
 
 /// Reports on their way to the engine.
 #[derive(Debug, Default)]
@@ -49,13 +32,26 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes an observation; `step` is from this slot to the next.
-    pub(super) fn observed(&mut self, observation: Observation, step: Duration, meters: &Meters) {
+    /// Takes what was found out in a slot; `step` is from this slot to the next.
+    pub(super) fn observed(
+        &mut self,
+        observation: Observation,
+        doubt: Option<Doubt>,
+        step: Duration,
+        meters: &Meters,
+    ) {
         if self.has_room() {
-            self.queue.push_back(Report::Observed(observation));
+            self.queue.push_back(match doubt {
+                None => Report::Observed(observation),
+                Some(doubt) => Report::Doubted(observation, doubt),
+            });
             return;
         }
         meters.shed.fetch_add(1, Relaxed);
+        // A slot that was unknown without a doubt has its cause already.
+        if doubt.is_some() || observation.verdict.outcome() != Outcome::Unknown {
+            meters.fault(Cause::Overload, 1);
+        }
         let verdict = Verdict::Unknown(UnknownReason::LocalFault);
         let run = Run { start: observation.due, step, n: 1, verdict, class: 0 };
         self.shed(observation.series, run);
@@ -167,7 +163,7 @@ mod tests {
         let (sink, mut engine) = mpsc::channel(1);
         let n = QUEUE_MAX as i64 + 3_000;
         for second in 0..n {
-            outbox.observed(observation(1, second), STEP, &meters);
+            outbox.observed(observation(1, second), None, STEP, &meters);
             outbox.flush(&sink, &meters);
         }
         // The channel holds the first one.
@@ -204,7 +200,7 @@ mod tests {
         let (meters, mut outbox) = (Meters::default(), Outbox::default());
         let (sink, engine) = mpsc::channel(1);
         drop(engine);
-        outbox.observed(observation(1, 0), STEP, &meters);
+        outbox.observed(observation(1, 0), None, STEP, &meters);
         let verdict = Verdict::Unknown(UnknownReason::Late);
         let run = Run { start: Timestamp::from_secs(1), step: STEP, n: 7, verdict, class: 0 };
         outbox.missed(SeriesId(1), run);

@@ -18,11 +18,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::meters::Meters;
-use super::outbox::{Outbox, Report};
+use super::outbox::Outbox;
 use super::tls::Clients;
 use super::watch::TICK;
-use super::{Env, Target};
+use super::{Env, Seen, Target};
 use crate::clock::Clock;
+use crate::engine::fault::Cause;
+use crate::engine::isolation::Report;
 use crate::engine::schedule::{Due, Schedule, Ticket};
 use crate::model::check::Check;
 use crate::model::{
@@ -124,6 +126,7 @@ impl Prober {
         sink: mpsc::Sender<Vec<Report>>,
     ) -> Result<Prober, StartError> {
         let meters = Arc::new(Meters::default());
+        meters.in_flight_max.store(config.in_flight_max as u64, Relaxed);
         let n = config.threads.max(1);
         let mut threads = Vec::with_capacity(n);
         for (i, share) in shares(probes, n).into_iter().enumerate() {
@@ -141,7 +144,8 @@ impl Prober {
                     };
                     let desk = Arc::new(Desk::new(env, meters));
                     let targets = BTreeMap::new();
-                    let mut worker = Worker { desk, schedule, targets, config, sink };
+                    let slept = clock.slept();
+                    let mut worker = Worker { desk, schedule, targets, config, sink, slept };
                     worker.replace(share, from);
                     worker.work(runtime, inbox);
                 })?;
@@ -237,39 +241,48 @@ impl Desk {
 struct Slot {
     desk: Arc<Desk>,
     ticket: Ticket,
-    observation: Option<Observation>,
+    seen: Option<Seen>,
 }
 
 impl Slot {
-    /// Reports this observation.
-    fn fill(mut self, observation: Observation) {
-        self.observation = Some(observation);
+    /// Reports this.
+    fn fill(mut self, seen: Seen) {
+        self.seen = Some(seen);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let Ticket { series, due, step, .. } = self.ticket;
-        let observation = self.observation.take().unwrap_or_else(|| {
-            let (reason, detail) = match self.desk.stopped.load(Relaxed) {
-                true => (UnknownReason::NotRunning, "given up before it was done"),
-                false => (UnknownReason::LocalFault, "the probe itself broke; see the log"),
+        let meters = &self.desk.meters;
+        let Seen { observation, doubt, cause } = self.seen.take().unwrap_or_else(|| {
+            let (cause, detail) = match self.desk.stopped.load(Relaxed) {
+                true => (Cause::Restart, "given up before it was done"),
+                false => (Cause::Local, "the probe itself broke; see the log"),
             };
-            self.desk.meters.miss(reason, 1);
-            Observation {
-                series,
-                due,
-                lag: Duration::ZERO,
-                latency: None,
-                phases: Phases::default(),
-                verdict: Verdict::Unknown(reason),
-                detail: Some(detail.into()),
-                certificate_not_after: None,
-            }
+            meters.miss(cause, 1);
+            Seen { observation: unmeasured(series, due, cause, detail), doubt: None, cause: None }
         });
+        if let Some(cause) = cause.filter(|_| doubt.is_none()) {
+            meters.fault(cause, 1);
+        }
         let mut results = self.desk.results();
-        results.outbox.observed(observation, step, &self.desk.meters);
+        results.outbox.observed(observation, doubt, step, meters);
         results.finished.push(self.ticket);
+    }
+}
+
+/// The account of a started slot that came to nothing.
+fn unmeasured(series: SeriesId, due: Timestamp, cause: Cause, detail: &str) -> Observation {
+    Observation {
+        series,
+        due,
+        lag: Duration::ZERO,
+        latency: None,
+        phases: Phases::default(),
+        verdict: Verdict::Unknown(cause.reason()),
+        detail: Some(detail.into()),
+        certificate_not_after: None,
     }
 }
 
@@ -279,13 +292,15 @@ struct Worker {
     targets: BTreeMap<SeriesId, (Probe, Arc<Target>)>,
     config: Config,
     sink: mpsc::Sender<Vec<Report>>,
+    /// For how long this machine had slept at the last look.
+    slept: Duration,
 }
 
 impl Worker {
     /// The whole life of a probing thread.
     fn work(mut self, runtime: Runtime, mut inbox: mpsc::Receiver<Command>) {
         let stop = runtime.block_on(self.probe(&mut inbox));
-        let until = self.desk.env.clock.now();
+        let until = self.now_awake();
         runtime.block_on(async {
             self.start_due(until);
             self.drain().await;
@@ -318,7 +333,7 @@ impl Worker {
                     None => return None,
                     Some(Command::Stop(stop)) => return Some(stop),
                     Some(Command::Replace(targets, done)) => {
-                        let now = clock.now();
+                        let now = self.now_awake();
                         self.start_due(now);
                         self.replace(targets, now);
                         // The caller may have stopped waiting.
@@ -332,13 +347,38 @@ impl Worker {
         }
     }
 
-    /// One turn of the loop: notice stalls, settle what is done, start what is due.
+    /// One turn of the loop: notice stalls and sleep, settle what is done, start what is due.
     fn tick(&mut self) {
-        if self.desk.env.watch.stamp(Instant::now()).is_some() {
-            self.desk.meters.stalls.fetch_add(1, Relaxed);
-        }
+        self.stamp();
         self.settle();
-        self.start_due(self.desk.env.clock.now());
+        let now = self.now_awake();
+        self.start_due(now);
+    }
+
+    /// Notices a stall that has just ended.
+    fn stamp(&self) {
+        if let Some(length) = self.desk.env.watch.stamp(Instant::now()) {
+            self.desk.meters.stall(length);
+        }
+    }
+
+    /// The present moment, once the slots are accounted for that were due while this machine was
+    /// suspended.
+    fn now_awake(&mut self) -> Timestamp {
+        let clock = self.desk.env.clock;
+        loop {
+            let now = clock.now();
+            let slept = clock.slept();
+            if slept <= self.slept {
+                return now;
+            }
+            // It woke up before the second of these two looks; the first may have been before.
+            self.slept = slept;
+            let woken = clock.now();
+            while let Some((series, run)) = self.schedule.pop_not_running(woken) {
+                self.miss(series, run);
+            }
+        }
     }
 
     /// Takes back the tickets of what is done and hands over what was found out.
@@ -361,21 +401,24 @@ impl Worker {
 
     fn start(&self, ticket: Ticket) {
         self.desk.meters.in_flight.fetch_add(1, Relaxed);
-        let slot = Slot { desk: Arc::clone(&self.desk), ticket, observation: None };
+        let slot = Slot { desk: Arc::clone(&self.desk), ticket, seen: None };
         let Some((_, target)) = self.targets.get(&ticket.series) else { return };
         let target = Arc::clone(target);
         tokio::spawn(async move {
             let desk = Arc::clone(&slot.desk);
-            let observation = target.observe(ticket.series, ticket.due, &desk.env).await;
-            desk.meters.start_lag.record(observation.lag);
-            slot.fill(observation);
+            let seen = target.observe(ticket.series, ticket.due, &desk.env).await;
+            desk.meters.start_lag.record(seen.observation.lag);
+            slot.fill(seen);
         });
     }
 
     fn miss(&self, series: SeriesId, run: Run) {
-        if let Verdict::Unknown(reason) = run.verdict {
-            self.desk.meters.miss(reason, run.n);
-        }
+        let cause = match run.verdict {
+            Verdict::Unknown(UnknownReason::Late) => Cause::Late,
+            Verdict::Unknown(UnknownReason::NotRunning) => Cause::Suspend,
+            _ => Cause::Inflight,
+        };
+        self.desk.meters.miss(cause, run.n);
         self.desk.results().outbox.missed(series, run);
     }
 
@@ -398,9 +441,7 @@ impl Worker {
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.config.drain;
         loop {
-            if self.desk.env.watch.stamp(Instant::now()).is_some() {
-                self.desk.meters.stalls.fetch_add(1, Relaxed);
-            }
+            self.stamp();
             self.settle();
             if self.schedule.n_in_flight() == 0 || Instant::now() >= deadline {
                 return;
@@ -434,6 +475,6 @@ fn reads_files(check: &Check) -> bool {
     match check {
         Check::Http(check) => check.tls.ca_file.is_some(),
         Check::Tls(check) => check.tls.ca_file.is_some(),
-        Check::Tcp(_) => false,
+        Check::Tcp(_) | Check::Name(_) => false,
     }
 }

@@ -50,7 +50,7 @@ impl Tcp {
             }
             if n == 0 {
                 let text = format!("closed after {} bytes without the expected text", answer.len());
-                return Err(Failure::silent(BadReason::Body, text));
+                return Err(Failure::cut(BadReason::Body, text));
             }
             if answer.len() >= ANSWER_MAX {
                 let text = format!("the first {ANSWER_MAX} bytes lack the expected text");

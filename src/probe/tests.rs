@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::model::UnknownReason;
 use crate::model::check::{
     Connection, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsCheck, TlsOptions,
 };

@@ -19,6 +19,7 @@ use super::net::Metered;
 use super::reason::{self, Failure};
 use super::trace::{Marks, Phase, Trace};
 use super::{Env, net};
+use crate::engine::fault::Cause;
 use crate::model::check::{Endpoint, TlsCheck, TlsOptions};
 use crate::model::time::{format_duration, micros};
 use crate::model::{BadReason, Timestamp};
@@ -133,7 +134,7 @@ impl Client {
         trace: &mut Trace,
     ) -> Result<TlsStream<Metered>, Failure> {
         let (name, connector) =
-            self.parts.as_ref().map_err(|error| Failure::local(error.as_str()))?;
+            self.parts.as_ref().map_err(|error| Failure::local(Cause::Local, error.as_str()))?;
         trace.enter(Phase::Tls);
         let result = connector.connect(name.clone(), tcp).await;
         let stream = result.map_err(|error| {

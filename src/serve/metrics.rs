@@ -291,7 +291,7 @@ fn of_probe(probe: &Probe, slos: &[Slo]) -> usize {
     edges.dedup();
     let shows_certificate = match &probe.check {
         Check::Http(check) => check.url.scheme_str() == Some("https"),
-        Check::Tcp(_) => false,
+        Check::Tcp(_) | Check::Name(_) => false,
         Check::Tls(_) => true,
     };
     // Probes, success, last run.

@@ -7,6 +7,7 @@ mod api;
 mod condition;
 mod connections;
 pub mod exposition;
+pub mod faults;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;

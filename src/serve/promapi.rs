@@ -139,6 +139,7 @@ fn query(alert: &Alert) -> String {
             let bad = format!("nines_slo_bad_total{{slo=\"{slo}\"}}");
             format!("changes({known}[5m]) + changes({bad}[5m]) == 0")
         }
+        AlertKind::Blind => "nines_blind == 1".to_owned(),
         AlertKind::Watchdog => "vector(1)".to_owned(),
     }
 }

@@ -13,13 +13,15 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use super::mirror::{Field, Given, Value, mirror, read_mapping};
 use super::problem::{At, Problem, Problems, Source, lines};
 use super::raw::{FilePath, Url, has_user_info};
+use super::reference::{self, Reference};
 use super::resolve::{is_label_name, within};
 use super::schema::{Table, table};
 use super::tree::{self, Node};
 use super::value::{Int, List, OneOrMany, parsed_text, words};
 use super::{SourceFile, text};
-use crate::model::settings::{Alerting, Settings};
-use crate::model::{Egress, Name, ParseError, egress};
+use crate::model::check::Check;
+use crate::model::settings::{Alerting, References, Settings};
+use crate::model::{Catalog, Egress, Name, ParseError, Probe, egress};
 
 /// What the operator's config file names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +56,12 @@ pub struct Config {
     pub allow_files_outside: Option<bool>,
     /// Where probes may connect to.
     pub egress: Option<Egress>,
+    /// What is probed to tell our own faults from those of targets.
+    pub references: Option<References>,
+    /// What somebody should look at.
+    pub warnings: Vec<Problem>,
+    /// Where the targets among the references stand, in their order.
+    reference_places: Vec<Problem>,
 }
 
 impl Config {
@@ -82,6 +90,23 @@ impl Config {
         put(&mut settings.limits.slos, &self.limit_slos);
         put(&mut settings.limits.starts_per_second, &self.limit_starts_per_second);
         put(&mut settings.egress, &self.egress);
+        put(&mut settings.references, &self.references);
+    }
+
+    /// References on machines that some SLO watches, as warnings at their places: what is promised
+    /// must not be the witness that excuses it.
+    pub fn shared_with(&self, catalog: &Catalog) -> Vec<Problem> {
+        let targets = self.references.iter().flat_map(|references| &references.targets);
+        let shared = targets.zip(&self.reference_places).filter_map(|(target, place)| {
+            let host = |check: &Check| check.endpoint().map(|endpoint| endpoint.host);
+            let shared = host(&target.check)?;
+            let here = |probe: &&Probe| host(&probe.check).as_ref() == Some(&shared);
+            let probe = catalog.probes().find(here)?;
+            let message = format!("{shared} is probed for an SLO, too, by {}", probe.id);
+            let hint = "take references that share no failure with what is promised".to_owned();
+            Some(Problem { message, hint: Some(hint), ..place.clone() })
+        });
+        shared.collect()
     }
 }
 
@@ -106,11 +131,13 @@ pub fn load(file: &SourceFile) -> Result<Config, Vec<Problem>> {
     }
     let config = match documents.first() {
         Some(node) => read_mapping::<ConfigFile>(node, &At::bare(node.place), &mut problems)
-            .map(|raw| raw.config(&file.path, &mut problems)),
+            .map(|raw| raw.config(file, &mut problems)),
         None => Some(Config::default()),
     };
     match config {
-        Some(config) if !problems.has_errors() => Ok(config),
+        Some(config) if !problems.has_errors() => {
+            Ok(Config { warnings: problems.finish(), ..config })
+        }
         _ => Err(problems.finish()),
     }
 }
@@ -164,10 +191,12 @@ mirror! {
         optional "limits" => limits: LimitsConfig;
         /// Where probes may connect to.
         optional "egress" => egress: EgressConfig;
+        /// What is probed to tell our own faults from those of targets.
+        optional "reference" => reference: Reference;
         /// Whether files named in specs may lie outside the specs' directory.
         optional "allowFilesOutsideSpecs" => allow_files_outside: bool = "false";
     }
-    later &["prometheus", "reference"];
+    later &["prometheus"];
 }
 
 mirror! {
@@ -356,8 +385,8 @@ impl Value for LabelName {
 }
 
 impl ConfigFile {
-    fn config(&self, file: &Path, problems: &mut Problems) -> Config {
-        let directory = file.parent().unwrap_or(Path::new(""));
+    fn config(&self, file: &SourceFile, problems: &mut Problems) -> Config {
+        let directory = file.path.parent().unwrap_or(Path::new(""));
         let path = |path: &FilePath| directory.join(&path.0);
         let values = |items: &[Given<FilePath>]| items.iter().map(|p| path(&p.value)).collect();
         let (storage, web) = (self.storage.value(), self.web.value());
@@ -368,6 +397,8 @@ impl ConfigFile {
         let urls = |list: &[Given<BaseUrl>]| list.iter().map(|url| url.value.0.clone()).collect();
         let limit = |field: &Field<Int<1, 1_000_000>>| field.value().map(|n| n.0 as usize);
         let starts = limits.and_then(|limits| limits.starts_per_second.value());
+        let reference = self.reference.given();
+        let references = reference.and_then(|given| Reference::references(given, file, problems));
         Config {
             specs: self.specs.value().map(|specs| values(&specs.items)),
             storage_path: storage.and_then(|storage| storage.path.value()).map(path),
@@ -389,6 +420,9 @@ impl ConfigFile {
             limit_starts_per_second: starts.and_then(|n| u32::try_from(n.0).ok()),
             allow_files_outside: self.allow_files_outside.value().copied(),
             egress: self.egress.value().map(EgressConfig::policy),
+            references: references.as_ref().map(|(references, _)| references.clone()),
+            reference_places: references.map(|(_, places)| places).unwrap_or_default(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -422,6 +456,8 @@ pub(super) fn tables() -> Vec<Table> {
         table::<Vantage>(),
         table::<LimitsConfig>(),
         table::<EgressConfig>(),
+        table::<Reference>(),
+        reference::target_table(),
     ]
 }
 

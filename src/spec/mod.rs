@@ -11,6 +11,7 @@ mod mirror;
 mod nearest;
 pub mod problem;
 mod raw;
+mod reference;
 mod resolve;
 pub mod schema;
 mod tree;

@@ -3,9 +3,12 @@
 
 /// Every family that `/metrics` can show.
 pub const KNOWN: &[&str] = &[
+    "nines_blind",
     "nines_build_info",
+    "nines_clock_offset_seconds",
     "nines_config_last_reload_success_timestamp_seconds",
     "nines_config_last_reload_successful",
+    "nines_correlated_failure",
     "nines_engine_duplicate_results_total",
     "nines_engine_history_runs",
     "nines_engine_lost_slots_total",
@@ -16,6 +19,9 @@ pub const KNOWN: &[&str] = &[
     "nines_http_connections",
     "nines_http_connections_evicted_total",
     "nines_http_connections_stalled_total",
+    "nines_isolated",
+    "nines_isolation_overflows_total",
+    "nines_isolation_waiting_slots",
     "nines_ledger_append_duration_seconds",
     "nines_ledger_commit_failures_total",
     "nines_ledger_failing",
@@ -38,8 +44,15 @@ pub const KNOWN: &[&str] = &[
     "nines_probe_start_lag_seconds",
     "nines_probe_success",
     "nines_probe_unknown_total",
+    "nines_probes_in_flight",
+    "nines_probes_in_flight_limit",
     "nines_probes_total",
+    "nines_reference_runs_total",
+    "nines_reference_up",
     "nines_scheduler_lag_seconds",
+    "nines_self_fault_seconds_total",
+    "nines_self_faults_total",
+    "nines_self_unknown_slots_total",
     "nines_slo_alert_firing",
     "nines_slo_bad_total",
     "nines_slo_burn_rate",
@@ -60,8 +73,12 @@ pub const KNOWN: &[&str] = &[
     "nines_tls_certificate_not_after_timestamp_seconds",
 ];
 
-/// Families that only some targets have.
-pub const SELDOM: &[&str] = &["nines_tls_certificate_not_after_timestamp_seconds"];
+/// Families that only some targets, or some configurations, have.
+pub const SELDOM: &[&str] = &[
+    "nines_reference_runs_total",
+    "nines_reference_up",
+    "nines_tls_certificate_not_after_timestamp_seconds",
+];
 
 /// Every metric name in `text` that is not in `known`. Histograms are known by their family.
 pub fn unknown_in(text: &str, known: &[&str]) -> Vec<String> {

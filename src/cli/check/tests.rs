@@ -9,6 +9,7 @@ fn checked(text: &str, format: Format, strict: bool) -> (u8, String) {
     fs::write(dir.path().join("a.yaml"), text).expect("written");
     let check = Check {
         specs: vec![dir.path().to_owned()],
+        config: spec::config::Config::default(),
         options: spec::Options::default(),
         strict,
         format,
@@ -97,6 +98,7 @@ fn what_is_wrong_is_reported_in_full_to_programs_as_well() {
 fn the_shipped_examples_pass_a_strict_check() {
     let check = Check {
         specs: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("slo-specs")],
+        config: spec::config::Config::default(),
         options: spec::Options::default(),
         strict: true,
         format: Format::Table,

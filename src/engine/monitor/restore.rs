@@ -77,7 +77,7 @@ impl Engine {
         }
         let slo = alert::slo_of_state(name).and_then(|id| self.slo_of.get(&id));
         let alerts = slo.map(|slo| &mut self.slos[*slo].alerts);
-        let all = alerts.into_iter().flatten().chain([&mut self.watchdog]);
+        let all = alerts.into_iter().flatten().chain([&mut self.blind, &mut self.watchdog]);
         for alert in all.filter(|alert| alert.state_name() == name) {
             if let Ok(life) = serde_json::from_str(json) {
                 alert.life = life;
@@ -110,6 +110,7 @@ impl Engine {
             if let Some(gap) = taken.lost {
                 let index = UnknownReason::NotRunning.index();
                 self.probes[probe].counters.unknown[index] += u64::from(gap.n);
+                self.stats.not_running += u64::from(gap.n);
                 effects.push(Effect::Append(Record::Gap(series, gap)));
             }
             self.feed_all(probe, &taken.accepted);

@@ -224,3 +224,16 @@ proptest! {
         prop_assert_eq!(seen, want);
     }
 }
+
+#[test]
+fn slots_in_which_nobody_ran_come_out_once_and_the_grid_goes_on() {
+    let (mut schedule, grid) = single(1_000, 500);
+    let first = grid.first_due_at_or_after(Timestamp::from_secs(1_000));
+    let until = first.plus(Duration::from_millis(3_600_500));
+    let (_, run) = schedule.pop_not_running(until).expect("an hour of slots");
+    assert_eq!((run.start, run.n), (first, 3_601));
+    assert_eq!(run.verdict, Verdict::Unknown(UnknownReason::NotRunning));
+    assert_eq!(schedule.pop_not_running(until), None);
+    assert_eq!(schedule.next_due(), Some(run.end()));
+    assert!(drain(&mut schedule, until).is_empty());
+}

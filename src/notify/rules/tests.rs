@@ -150,6 +150,13 @@ fn one_slo_reads_like_this() {
         annotations:
           description: The disk did not take them for so long that memory ran out; their time is unknown after a restart.
           summary: nines has lost results, failures among them.
+      - alert: NinesBlind
+        expr: max by (vantage) (nines_blind) == 1
+        labels:
+          severity: critical
+        annotations:
+          description: No reference answers, or every slot of every probe is unknown. What fails meanwhile is nobody's fault; mend the monitor's machine or its network.
+          summary: 'nines sees nothing: no objective is being measured from here.'
     - name: nines/registry/availability
       rules:
       - record: slo:nines_slo_errors:ratio_rate5m
@@ -224,7 +231,11 @@ fn judged(series: &[(&str, &str)], expect: &[(&str, &[&str])]) {
                     input_series:\n"
         .to_owned();
     for (name, values) in series {
-        let labels = if *name == "nines_build_info" { "" } else { slo_labels };
+        let labels = match *name {
+            "nines_build_info" => "",
+            "nines_blind" => "{vantage=\"local\"}",
+            _ => slo_labels,
+        };
         test.push_str(&format!("  - series: '{name}{labels}'\n    values: '{values}'\n"));
     }
     test.push_str("  promql_expr_test:\n");
@@ -241,7 +252,7 @@ fn judged(series: &[(&str, &str)], expect: &[(&str, &[&str])]) {
             let own = "service=\"registry\",slo=\"registry/availability\",slo_service=\"registry\",\
                        team=\"build {{ .X }}\"";
             let labels = match name {
-                "NinesDown" | "NinesLedgerFailing" | "NinesLedgerLosing" => {
+                "NinesDown" | "NinesLedgerFailing" | "NinesLedgerLosing" | "NinesBlind" => {
                     format!("alertname=\"{name}\",severity=\"{severity}\"")
                 }
                 _ => format!("alertname=\"{name}\",severity=\"{severity}\",{own}"),
@@ -273,6 +284,12 @@ fn a_burn_fires_and_its_recovery_resolves() {
             ("165m", &["NinesErrorBudgetBurnSlow warning"]),
         ],
     );
+}
+
+#[test]
+fn a_blind_monitor_is_told_at_once_and_until_it_sees() {
+    let series = [UP, ("nines_blind", "0x10 1x5 0x10")];
+    judged(&series, &[("9m", &[]), ("12m", &["NinesBlind critical"]), ("20m", &[])]);
 }
 
 #[test]

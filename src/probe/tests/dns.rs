@@ -159,7 +159,7 @@ async fn a_probe_that_times_out_in_the_resolver_is_unknown() {
     let mut check = http(server.at);
     check.url = "http://mute.test.example/".parse().expect("a URL");
     let target = Target::new(&Check::Http(check), SHORT, &mut Clients::default());
-    let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+    let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
     assert_eq!(observation.verdict, UNKNOWN, "{observation:?}");
     assert!(observation.detail.expect("why").contains("resolver"));
 }
@@ -178,7 +178,7 @@ async fn probe_by_name(name: &str, port: u16, env: &Env) -> Observation {
     let mut check = http(([127, 0, 0, 1], port).into());
     check.url = format!("http://{name}.test.example:{port}/").parse().expect("a URL");
     let target = Target::new(&Check::Http(check), LONG, &mut Clients::default());
-    target.observe(SeriesId(0), env.clock.now(), env).await
+    target.observe(SeriesId(0), env.clock.now(), env).await.observation
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_request_says_who_asks_and_keeps_what_the_spec_says() {
     let env = super::env(&[]);
     for token in ["Bearer first", "Bearer second"] {
         std::fs::write(&file, format!("{token}\n")).expect("a file");
-        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
         assert_eq!(observation.verdict, Verdict::Good, "{observation:?}");
         let said = hear.recv().expect("a request");
         assert!(said.starts_with("GET /path?query=1 HTTP/1.1\r\n"), "{said}");
@@ -54,12 +54,13 @@ async fn a_request_says_who_asks_and_keeps_what_the_spec_says() {
     let unknown = Verdict::Unknown(UnknownReason::LocalFault);
     for content in ["two\nlines", "  \n"] {
         std::fs::write(&file, content).expect("a file");
-        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
         assert_eq!(observation.verdict, unknown);
         assert!(!observation.detail.expect("why").contains("two"), "a secret is not told");
     }
     std::fs::remove_file(&file).expect("it was there");
-    assert_eq!(target.observe(SeriesId(0), env.clock.now(), &env).await.verdict, unknown);
+    let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
+    assert_eq!(observation.verdict, unknown);
 }
 
 #[tokio::test]
@@ -180,7 +181,7 @@ async fn a_warm_probe_keeps_its_connection_and_replaces_a_dead_one() {
     let env = super::env(&[]);
     let mut n_fresh = 0;
     for n in 1..=6 {
-        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+        let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
         assert_eq!(observation.verdict, Verdict::Good, "{n}: {observation:?}");
         n_fresh += usize::from(!observation.phases.connect.is_zero());
         if n % 2 == 0 {

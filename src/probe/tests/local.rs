@@ -23,14 +23,14 @@ fn a_child_probes_without_a_descriptor_left() {
             hoard.push(file);
         }
         for target in &targets {
-            let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+            let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
             let unknown = Verdict::Unknown(UnknownReason::LocalFault);
             assert_eq!(observation.verdict, unknown, "{observation:?}");
             assert_eq!(observation.latency, None);
         }
         hoard.clear();
         for target in &targets {
-            let observation = target.observe(SeriesId(0), env.clock.now(), &env).await;
+            let observation = target.observe(SeriesId(0), env.clock.now(), &env).await.observation;
             assert_eq!(observation.verdict, Verdict::Good, "{observation:?}");
         }
     });
@@ -73,7 +73,8 @@ async fn a_stall_makes_timeouts_unknown_and_answers_good_without_a_latency() {
         env.watch.stamp(Instant::now());
         let target = Target::new(&Check::Http(http(at)), timeout, &mut Clients::default());
         let (now, env) = (env.clock.now(), Arc::clone(&env));
-        let running = tokio::spawn(async move { target.observe(SeriesId(0), now, &env).await });
+        let running =
+            tokio::spawn(async move { target.observe(SeriesId(0), now, &env).await.observation });
         tokio::task::yield_now().await;
         stand_still(Duration::from_millis(300));
         running.await.expect("no panic")
@@ -91,7 +92,8 @@ async fn a_stall_makes_timeouts_unknown_and_answers_good_without_a_latency() {
         Target::new(&tcp(honest.at, None, Some("hello")), timeout, &mut Clients::default());
     let (now, shared) = (env.clock.now(), Arc::clone(&env));
     env.watch.stamp(Instant::now());
-    let running = tokio::spawn(async move { target.observe(SeriesId(0), now, &shared).await });
+    let running =
+        tokio::spawn(async move { target.observe(SeriesId(0), now, &shared).await.observation });
     tokio::task::yield_now().await;
     stand_still(Duration::from_millis(300));
     let observation = running.await.expect("no panic");

@@ -1,6 +1,7 @@
 //! The running prober: every slot once, open loop, through exchanges and stops.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
 
@@ -27,7 +28,7 @@ type Slots = BTreeMap<SeriesId, Vec<(Timestamp, Verdict)>>;
 fn add(slots: &mut Slots, reports: Vec<Report>) {
     for report in reports {
         match report {
-            Report::Observed(seen) => {
+            Report::Observed(seen) | Report::Doubted(seen, _) => {
                 slots.entry(seen.series).or_default().push((seen.due, seen.verdict));
             }
             Report::Missed(series, run) => {
@@ -158,6 +159,41 @@ async fn a_stop_that_cannot_wait_says_what_it_gave_up() {
     let n = slots[&SeriesId(7)].iter().filter(|(_, verdict)| *verdict == given_up).count();
     assert!(n >= 3, "{slots:?}");
     assert_eq!(meters.missed(UnknownReason::NotRunning), n as u64);
+}
+
+#[tokio::test]
+async fn slots_of_a_suspended_machine_are_not_running_and_time_goes_on_where_it_is() {
+    static SLEPT: AtomicU64 = AtomicU64::new(0);
+    let server = Server::start(|stream| answer(stream, OK));
+    let honest = probe("honest", Check::Http(http(server.at)), 100);
+    let silent = Server::start(hold);
+    let slow = probe("slow", Check::Http(http(silent.at)), 1_000);
+    let (sink, mut reports) = mpsc::channel(64);
+    let (clock, mut slots) = (Clock::start().sleeping(&SLEPT), Slots::new());
+    let from = clock.now();
+    let probes = vec![(SeriesId(7), honest.clone()), (SeriesId(8), slow.clone())];
+    let prober = Prober::start(probes, clock, config(1), from, sink).expect("starts");
+    while prober.meters().in_flight() == 0 || !slots.contains_key(&SeriesId(7)) {
+        receive(&mut slots, &mut reports, 1).await;
+    }
+    let asleep = clock.now();
+    SLEPT.store(3_600_000_000, Ordering::SeqCst);
+    let awake = clock.now();
+    let n = 36_000 + 3_600 + slots.values().map(Vec::len).sum::<usize>();
+    receive(&mut slots, &mut reports, n + 40).await;
+    let until = stop(prober, &mut slots, reports).await;
+    assert_complete(&slots, 7, &honest, from, until);
+    assert_complete(&slots, 8, &slow, from, until);
+    let not_running = Verdict::Unknown(UnknownReason::NotRunning);
+    for (due, verdict) in &slots[&SeriesId(7)] {
+        let slept = (asleep..awake).contains(due);
+        assert!(!slept || *verdict == not_running, "{due} {verdict:?}");
+    }
+    let after = slots[&SeriesId(7)].iter().filter(|(due, _)| *due > awake);
+    assert!(after.clone().any(|(_, verdict)| *verdict == Verdict::Good), "nothing goes on");
+    // What was in flight when it fell asleep is nobody's timeout.
+    let in_flight = slots[&SeriesId(8)].iter().rfind(|(due, _)| *due <= asleep);
+    assert!(!in_flight.is_some_and(|(_, v)| matches!(v, Verdict::Bad(_))), "{in_flight:?}");
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ pub struct Home {
     tick: Option<(String, String)>,
     age: String,
     stale: bool,
+    /// Why nothing can be seen, if nothing can.
+    blind: Option<String>,
     n_services: usize,
     n_slos: usize,
     counts: Vec<(Condition, usize)>,
@@ -109,6 +111,7 @@ impl Home {
             tick: tick.map(|tick| (tick.to_string(), clock_time(tick))),
             age: tick.map(|tick| ago(tick, now).1).unwrap_or_default(),
             stale: age > STALE,
+            blind: engine.blindness(now).map(|blindness| blindness.sentence()),
             n_services: services.len(),
             n_slos: conditions.len(),
             counts: Condition::OF_SLO.map(count).into_iter().filter(|(_, n)| *n > 0).collect(),

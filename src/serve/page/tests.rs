@@ -1,12 +1,14 @@
 //! What people see.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use askama::Template;
 
 use super::home::{Filter, Home};
 use super::slo::SloPage;
 use crate::engine::Engine;
+use crate::engine::isolation::Sight;
 use crate::serve::fixture::{self, NOW};
 
 fn page(engine: &Engine, team: &str, state: &str) -> String {
@@ -45,6 +47,16 @@ fn the_headline_says_what_is_wrong_and_how_long_is_left() {
     check(&all, "None of the 2 services has data.");
     fixture::observe_all(&mut all);
     check(&all, "All 2 services are within their objectives.");
+}
+
+#[test]
+fn a_monitor_that_sees_nothing_says_so_and_since_when() {
+    let mut engine = fixture::platform();
+    assert!(!page(&engine, "", "").contains("id=\"blind\""));
+    engine.see(Sight::CutOff(NOW.minus(Duration::from_secs(90))));
+    let html = page(&engine, "", "");
+    let banner = between(&html, "<p id=\"blind\" role=\"alert\">", "</p>");
+    assert!(banner.contains("cut off: no reference has answered since"), "{banner}");
 }
 
 #[test]

@@ -58,6 +58,7 @@ egress: {allow: [10.0.0.0/8, \"[fd00::/8]:443\"], deny: [10.1.2.3]}
             allow: vec![rule("10.0.0.0/8"), rule("[fd00::/8]:443")],
             deny: vec![rule("10.1.2.3")],
         },
+        references: References::default(),
     };
     assert_eq!(settings, expect);
     assert_eq!(config.allow_files_outside, Some(true));
@@ -79,12 +80,8 @@ fn what_is_not_in_the_file_stays_as_it_is() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    for key in ["reference", "prometheus"] {
-        check(
-            &format!("{key}: {{}}"),
-            &[&format!("1:1 {key}: `{key}` is not read by this version of nines")],
-        );
-    }
+    let message = "1:1 prometheus: `prometheus` is not read by this version of nines";
+    check("prometheus: {}", &[message]);
     check(
         "web: {configFile: x}",
         &["1:7 web.configFile: `configFile` is not read by this version of nines"],
@@ -142,4 +139,81 @@ fn addresses_are_read_as_prometheus_reads_them() {
     for bad in ["10099", "h:1", "127.0.0.1", "127.0.0.1:65536", ""] {
         check(bad, None);
     }
+}
+
+#[test]
+fn references_are_read_with_the_grammar_of_specs() {
+    let config = read(
+        "reference:
+  interval: 500ms
+  targets:
+    - {name: gateway, tcp: {address: \"192.0.2.1:53\"}}
+    - {name: peer, http: {url: \"https://peer.example/\", tls: {caFile: ca.pem}}}
+    - {name: outside, tls: {address: \"one.example:443\"}}
+  names: [one.example, two.test]
+",
+    )
+    .expect("good");
+    assert_eq!(config.warnings, []);
+    let references = config.references.expect("given");
+    assert_eq!(references.interval(), Duration::from_millis(500));
+    let shown: Vec<_> = references
+        .targets
+        .iter()
+        .chain(&references.names)
+        .map(|probe| format!("{} {} {:?}", probe.id, probe.check.target(), probe.timeout))
+        .collect();
+    let expect = [
+        "reference/gateway 192.0.2.1:53 375ms",
+        "reference/peer https://peer.example/ 375ms",
+        "reference/outside one.example:443 375ms",
+        "resolver/name-0 one.example 375ms",
+        "resolver/name-1 two.test 375ms",
+    ];
+    assert_eq!(shown, expect);
+    let crate::model::check::Check::Http(peer) = &references.targets[1].check else {
+        panic!("http");
+    };
+    assert_eq!(peer.tls.ca_file, Some("/etc/nines/ca.pem".into()), "beside the config file");
+}
+
+#[test]
+fn wrong_references_are_told_with_their_place() {
+    check("reference: {}\n", &["1:12 reference: no references"]);
+    check(
+        "reference:
+  interval: 2s
+  targets:
+    - {name: a, tcp: {address: \"192.0.2.1:53\"}}
+    - {name: a, tcp: {address: \"192.0.2.2:53\"}}
+    - {name: b}
+  names: [192.0.2.3]
+",
+        &[
+            "2:13 reference.interval: 2s is out of bounds",
+            "5:14 reference.targets[1].name: a second reference \"a\"",
+            "6:7 reference.targets[2]: a key is missing",
+            "7:11 reference.names[0]: an address, which needs no resolver",
+        ],
+    );
+}
+
+#[test]
+fn few_references_and_those_that_are_promised_to_somebody_are_warned_of() {
+    let config = read("reference: {targets: [{name: a, tcp: {address: \"192.0.2.1:53\"}}]}\n");
+    let config = config.expect("good");
+    let told: Vec<_> = config.warnings.iter().map(|w| w.message.as_str()).collect();
+    assert_eq!(told, ["only 1 to tell whether we are cut off"]);
+    let spec = "apiVersion: nines/v1
+kind: Service
+metadata: {name: shop}
+spec:
+  probes: [{name: front, http: {url: \"http://192.0.2.1:8080/\"}}]
+";
+    let file =
+        SourceFile { path: "shop.yaml".into(), root: "".into(), content: spec.as_bytes().to_vec() };
+    let loaded = super::super::load(&[file], &Default::default()).expect("good");
+    let shared = config.shared_with(&loaded.catalog);
+    let told: Vec<_> = shared.iter().map(|w| (w.line, w.message.as_str())).collect();
+    assert_eq!(told, [(1, "192.0.2.1 is probed for an SLO, too, by shop/front")]);
 }

@@ -23,6 +23,7 @@ use super::problem::{At, Level, Place, Problems};
 use super::raw;
 use super::tree::{Data, Node};
 use super::{Options, Places, SourceFile};
+use crate::model::check::Check;
 use crate::model::{AlertPolicy, Catalog, Name};
 
 /// Everything that was read, by kind.
@@ -96,6 +97,28 @@ pub(super) fn catalog(
     let applications = built_applications?;
     let policies = cx.policies.into_values().collect();
     Some((Catalog { services, tiers, policies, applications }, places))
+}
+
+/// Builds a check that stands outside of any spec, in a file of the operator's; none if something
+/// in it was wrong.
+pub(super) fn lone_check(
+    http: &Field<raw::Http>,
+    tcp: &Field<raw::Tcp>,
+    tls: &Field<raw::Tls>,
+    file: &SourceFile,
+    problems: &mut Problems<'_>,
+) -> Option<Check> {
+    let options = Options { allow_files_outside: true, ..Options::default() };
+    let mut cx = Context {
+        files: std::slice::from_ref(file),
+        options: &options,
+        services: Names::new(true),
+        tiers: Names::new(true),
+        policy_names: Names::new(true),
+        policies: BTreeMap::new(),
+        problems,
+    };
+    probe::check(http, tcp, tls, &mut cx)
 }
 
 impl Documents {

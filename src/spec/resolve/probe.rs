@@ -30,7 +30,7 @@ pub(super) fn probe(
     cx: &mut Context,
 ) -> Option<Probe> {
     let raw = &given.value;
-    let check = check(raw, cx);
+    let check = check(&raw.http, &raw.tcp, &raw.tls, cx);
     egress(raw, check.as_ref(), cx);
     let interval = raw.interval.given();
     let interval =
@@ -64,18 +64,24 @@ fn timeout(
     Some(timeout)
 }
 
-fn check(raw: &raw::Probe, cx: &mut Context) -> Option<Check> {
-    if let Field::Given(http) = &raw.http {
+/// Builds a check of whichever kind is there; none if something in it was wrong.
+pub(super) fn check(
+    http: &Field<raw::Http>,
+    tcp: &Field<raw::Tcp>,
+    tls: &Field<raw::Tls>,
+    cx: &mut Context,
+) -> Option<Check> {
+    if let Field::Given(http) = http {
         return self::http(&http.value, cx).map(Check::Http);
     }
-    if let Field::Given(tcp) = &raw.tcp {
+    if let Field::Given(tcp) = tcp {
         let text = |field: &Field<raw::Prose>| field.value().map(|text| text.0.clone());
         bytes_of(&tcp.value.send, cx.problems);
         let endpoint = tcp.value.address.value()?.clone();
         let (send, expect) = (text(&tcp.value.send), text(&tcp.value.expect));
         return Some(Check::Tcp(TcpCheck { endpoint, send, expect }));
     }
-    let tls = &raw.tls.given()?.value;
+    let tls = &tls.given()?.value;
     let options = tls_options(&tls.server_name, &tls.ca_file, cx);
     if let Field::Given(validity) = &tls.min_validity {
         within(validity, (Duration::ZERO, MAX_DURATION), cx.problems)?;
@@ -94,7 +100,7 @@ fn egress(raw: &raw::Probe, check: Option<&Check>, cx: &mut Context) {
         (_, _, Field::Given(tls)) => tls.value.address.given().map(|address| &address.at),
         _ => None,
     };
-    let literal = check.and_then(|check| check.endpoint().literal());
+    let literal = check.and_then(|check| check.endpoint()?.literal());
     let (Some(at), Some(literal)) = (at, literal) else { return };
     if let Err(denied) = cx.options.egress.check(literal) {
         let hint = "every probe of it will be unknown, never good or bad";

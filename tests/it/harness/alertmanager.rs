@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::{Process, program};
-use super::{http, ports, scratch};
+use super::{Namespace, http, ports, scratch};
 
 /// Longest time Alertmanager gets to be ready.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -29,13 +29,27 @@ impl Alertmanager {
 
     /// The same with inhibition rules, as they stand after `inhibit_rules:`.
     pub fn inhibiting(webhook: &str, rules: &str) -> Self {
-        let (dir, address) = (scratch("alertmanager"), ports::free());
+        Self::launch(&[], ports::free(), webhook, rules)
+    }
+
+    /// The same inside a namespace, at its own address.
+    pub fn within(namespace: &Namespace, webhook: &str) -> Self {
+        let mut address = ports::free();
+        address.set_ip(namespace.service());
+        Self::launch(&namespace.wrapper(), address, webhook, " []\n")
+    }
+
+    fn launch(wrapper: &[String], address: SocketAddr, webhook: &str, rules: &str) -> Self {
+        let dir = scratch("alertmanager");
         let config_text = format!("inhibit_rules:{rules}{}", CONFIG.replace("WEBHOOK", webhook));
         let config = dir.path().join("alertmanager.yml");
         std::fs::write(&config, config_text).expect("a writable directory");
-        let mut command =
-            Command::new(program("prometheus-alertmanager", "prometheus-alertmanager"));
+        let program = program("prometheus-alertmanager", "prometheus-alertmanager");
+        let mut words = wrapper.to_vec();
+        words.push(program.display().to_string());
+        let mut command = Command::new(&words[0]);
         command
+            .args(&words[1..])
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", dir.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))

@@ -1,6 +1,6 @@
 //! The real `nines run` with a ledger of its own, on a free port.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -29,9 +29,22 @@ pub struct Daemon {
     process: Option<Process>,
     address: SocketAddr,
     args: Vec<String>,
-    /// A program and its arguments that start it, such as `nsenter`.
-    launcher: Vec<String>,
+    place: Place,
     dir: TempDir,
+}
+
+/// Where and how the daemon runs, if not simply here.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Words before the command line, such as `prlimit --nofile=64`. What they run must become
+    /// the daemon itself, so that signals reach it.
+    pub wrapper: Vec<String>,
+    /// The address that it listens on; loopback without one.
+    pub address: Option<IpAddr>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
+    /// The operator's config.
+    pub config: Option<String>,
 }
 
 /// What the daemon says about one SLO.
@@ -47,10 +60,17 @@ impl Daemon {
     /// Starts the daemon over one spec file and waits until it is ready. `args` are added to the
     /// command line.
     pub fn start(specs: &str, args: &[&str]) -> Self {
-        Self::start_beside(specs, args, |_| Ok(()))
+        Self::start_at(Place::default(), specs, args)
     }
 
-    /// The same, with other files beside the spec file; `beside` is given the directory.
+    /// The same somewhere else.
+    pub fn start_at(place: Place, specs: &str, args: &[&str]) -> Self {
+        let mut daemon = Self::prepare_at(place, specs, args);
+        daemon.restart();
+        daemon
+    }
+
+    /// The same here, with other files beside the spec file; `beside` is given the directory.
     pub fn start_beside(
         specs: &str,
         args: &[&str],
@@ -64,16 +84,27 @@ impl Daemon {
 
     /// As [`Daemon::start`], for somebody who has something to do before it runs.
     pub fn prepare(specs: &str, args: &[&str]) -> Self {
+        Self::prepare_at(Place::default(), specs, args)
+    }
+
+    fn prepare_at(place: Place, specs: &str, args: &[&str]) -> Self {
         let dir = scratch("daemon");
         std::fs::create_dir(dir.path().join("specs")).expect("a writable directory");
         std::fs::write(dir.path().join("specs/specs.yaml"), specs).expect("a writable directory");
-        let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Daemon { process: None, address: ports::free(), args, launcher: Vec::new(), dir }
+        let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        if let Some(config) = &place.config {
+            let path = dir.path().join("config.yml");
+            std::fs::write(&path, config).expect("a writable directory");
+            args.extend(["--config.file".to_owned(), path.display().to_string()]);
+        }
+        let mut address = ports::free();
+        address.set_ip(place.address.unwrap_or(address.ip()));
+        Daemon { process: None, address, args, place, dir }
     }
 
-    /// Has it started by another program from now on.
+    /// Has it started by another program from now on, such as `nsenter`.
     pub fn launch_with(&mut self, launcher: Vec<String>) {
-        self.launcher = launcher;
+        self.place.wrapper = launcher;
     }
 
     /// Starts it again on the same port and the same ledger and waits until it is ready.
@@ -87,9 +118,9 @@ impl Daemon {
 
     /// The command line it is started with.
     pub fn command(&self) -> Command {
-        let line = [self.launcher.clone(), vec![BINARY.to_owned()]].concat();
-        let mut command = Command::new(&line[0]);
-        command.args(&line[1..]);
+        let mut words = self.place.wrapper.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().expect("the program, at least"));
+        command.args(words).envs(self.place.environment.iter().cloned());
         command.arg("run").arg("--specs").arg(self.dir.path().join("specs"));
         command.arg("--storage.path").arg(self.storage());
         command.arg("--web.listen-address").arg(self.address.to_string()).args(&self.args);
@@ -112,6 +143,16 @@ impl Daemon {
         let status = self.running().terminate();
         self.process = None;
         status
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&mut self, signal: &str) {
+        self.running().signal(signal);
+    }
+
+    /// Everything it has logged.
+    pub fn logged(&self) -> String {
+        self.process.as_ref().map(Process::printed).unwrap_or_default()
     }
 
     /// Where it listens.

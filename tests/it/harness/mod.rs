@@ -11,6 +11,7 @@ pub mod disk;
 pub mod exposition;
 pub mod http;
 pub mod load;
+pub mod namespace;
 pub mod nginx;
 pub mod ports;
 pub mod process;
@@ -25,8 +26,9 @@ pub mod webhook;
 mod works;
 
 pub use alertmanager::Alertmanager;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Place};
 pub use exposition::Exposition;
+pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use prometheus::Prometheus;
 pub use target::{Behaviour, Target};

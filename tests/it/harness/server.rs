@@ -3,7 +3,7 @@
 //! It can be stopped, so that connections are refused, and started again on the same port.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -55,8 +55,17 @@ pub struct Server {
 impl Server {
     /// Starts answering on a free port.
     pub fn start(handler: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), handler)
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(
+        ip: IpAddr,
+        handler: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let accepted = Arc::default();
-        let address = super::ports::free();
+        let mut address = super::ports::free();
+        address.set_ip(ip);
         let mut server = Server { address, handler: Arc::new(handler), accepted, running: None };
         server.resume();
         server
@@ -91,7 +100,7 @@ impl Server {
         if self.running.is_some() {
             return;
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.address.port()))
+        let listener = TcpListener::bind(self.address)
             .unwrap_or_else(|error| panic!("cannot listen on {}: {error}", self.address));
         let stopping = Arc::new(AtomicBool::new(false));
         let (stop, handler) = (stopping.clone(), self.handler.clone());

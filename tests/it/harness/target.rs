@@ -3,6 +3,7 @@
 //! handed to the kernel.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,10 +59,20 @@ struct Script {
 impl Target {
     /// A target on a free port that is good.
     pub fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(ip: IpAddr) -> Self {
         let state = Arc::new(State::default());
         let handler = state.clone();
-        let server = Server::start(move |request| handler.answer(&request.path));
+        let server = Server::start_at(ip, move |request| handler.answer(&request.path));
         Target { server, state }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// Its address as a URL without a path.

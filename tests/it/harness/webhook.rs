@@ -1,5 +1,6 @@
 //! A receiver for Alertmanager's webhooks that remembers every notification.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -15,9 +16,14 @@ pub struct Webhook {
 impl Webhook {
     /// A receiver on a free port.
     pub fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(ip: IpAddr) -> Self {
         let received: Arc<Mutex<Vec<Value>>> = Arc::default();
         let sink = received.clone();
-        let server = Server::start(move |request| {
+        let server = Server::start_at(ip, move |request| {
             let Ok(notification) = serde_json::from_slice(&request.body) else {
                 return Some(Reply::text(400, "no JSON\n"));
             };

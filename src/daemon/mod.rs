@@ -26,7 +26,7 @@ use crate::engine::schedule::Grid;
 use crate::engine::{self, Effect, Engine};
 use crate::ledger::{self, Ledger, Writer};
 use crate::model::settings::Alerting;
-use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
+use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings};
 use crate::notify::{self, Notifier};
 use crate::probe::{self, Prober, Report};
 use crate::serve::{self, Command, Readiness, Server, Site};
@@ -77,7 +77,8 @@ impl Daemon {
         let Restored { ledger, mut engine, series } = restored;
 
         let history_end = engine.history_end();
-        let clock = clock_after(history_end);
+        let clock = clock_after(&engine);
+        let clock = clock_after(&engine);
         let now = clock.now();
         // The prober starts with the slots that are due after this moment.
         let after = now.plus(Duration::from_micros(1));
@@ -281,20 +282,22 @@ async fn restore(settings: &Settings, catalog: Catalog) -> anyhow::Result<Restor
 
 /// The timeline of this process. It never begins before the history that is there: if the wall
 /// clock has gone back since, it goes on where history ends.
-fn clock_after(history_end: Option<Timestamp>) -> Clock {
+fn clock_after(engine: &Engine) -> Clock {
     let wall = clock::wall_now();
-    match history_end {
-        Some(end) if end >= wall => {
-            tracing::warn!(
-                wall = %wall,
-                history_end = %end,
-                "the wall clock is behind the recorded history; time goes on from there"
-            );
-            Clock::starting_at(end.plus(Duration::from_micros(1)))
-        }
-        _ => Clock::start(),
+    let now = engine.resume_at(wall);
+    if now > wall.plus(UNREMARKABLE_STEP) {
+        tracing::warn!(
+            wall = %wall,
+            history_end = %now,
+            "the wall clock is behind the recorded history; time goes on from there"
+        );
     }
+    Clock::starting_at(now)
 }
+
+/// How far the wall clock may have gone back without a word: more than time servers correct at
+/// a time, and less than anybody misses.
+const UNREMARKABLE_STEP: Duration = Duration::from_secs(1);
 
 fn record(effect: Effect) -> Option<Record> {
     match effect {

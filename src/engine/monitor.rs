@@ -289,6 +289,13 @@ impl Engine {
         self.rolls.iter().filter_map(Roll::last_due).max()
     }
 
+    /// The moment at which time goes on for a process that starts at this wall time: then, or
+    /// just after the last slot of any series that is accounted for, if the wall clock has gone
+    /// back behind that. Starting earlier would probe slots that count already.
+    pub fn resume_at(&self, wall: Timestamp) -> Timestamp {
+        self.history_end().map_or(wall, |last| wall.max(last.plus(Duration::from_micros(1))))
+    }
+
     /// Takes the result of one slot.
     pub fn observe(&mut self, mut observation: Observation, effects: &mut Vec<Effect>) {
         // History keeps whole microseconds: what is judged now must be what is restored then,

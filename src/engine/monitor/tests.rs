@@ -423,6 +423,21 @@ fn an_alert_survives_a_restart_without_a_flap() {
 }
 
 #[test]
+fn time_goes_on_after_the_last_slot_that_counts_wherever_the_wall_clock_is() {
+    let catalog = catalog([5, 3_600], UnknownPolicy::Exclude, ShortThreshold::Same);
+    let mut engine = engine(&catalog);
+    assert_eq!(engine.resume_at(at(7)), at(7), "without history there is nothing to respect");
+    let good = Verdict::Good;
+    for due in [0, 5, 10] {
+        engine.observe(observation(1, due, good, 1), &mut Vec::new());
+    }
+    engine.observe(observation(2, 0, good, 1), &mut Vec::new());
+    // The second probe is next due in an hour, which is no reason to wait for it.
+    assert_eq!(engine.resume_at(at(14)), at(14));
+    assert_eq!(engine.resume_at(at(-86_400)), at(10).plus(Duration::from_micros(1)));
+}
+
+#[test]
 fn missing_data_is_told_after_a_while_and_not_as_an_outage() {
     let catalog = catalog([1, 1], UnknownPolicy::Exclude, ShortThreshold::Same);
     let mut engine = engine(&catalog);

@@ -142,8 +142,8 @@ impl Roll {
         self.accept_waiting(taken);
     }
 
-    /// Accounts for every slot before `until` that nobody observed, as unknown; and lets the
-    /// grid go on there. Slots that wait for a predecessor are accepted first.
+    /// Accounts for every slot before the one at `until` that nobody observed, as unknown; and
+    /// lets the grid go on there. Slots that wait for a predecessor are accepted first.
     pub fn close_gap(&mut self, until: Timestamp, reason: UnknownReason) -> Taken {
         let mut taken = Taken::default();
         if self.next_due.is_none() {
@@ -151,10 +151,19 @@ impl Roll {
         }
         let waiting = self.restore_waiting(Some(until), 0);
         taken.accepted.extend(waiting);
+        self.next_due = self.next_due.map(|next| self.on_grid_of(until, next));
         taken.lost = self.fill(until, reason);
         taken.accepted.extend(taken.lost);
         self.next_due = self.next_due.max(Some(until));
         taken
+    }
+
+    /// The first slot from `next` on of the grid that `until` lies on. History that was made at
+    /// another interval may end between the slots of this one.
+    fn on_grid_of(&self, until: Timestamp, next: Timestamp) -> Timestamp {
+        let n = until.since(next).as_micros() / self.step.as_micros().max(1);
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if next < until { until.minus(self.step.saturating_mul(n)) } else { next }
     }
 
     fn fill(&mut self, until: Timestamp, reason: UnknownReason) -> Option<Run> {
@@ -422,10 +431,24 @@ mod tests {
     fn gaps_are_filled_up_to_the_next_slot() {
         let mut roll = roll();
         roll.observe(&observation(0, Verdict::Good, 1));
-        let gap = roll.close_gap(at(22), UnknownReason::NotRunning).lost.expect("a gap");
+        let gap = roll.close_gap(at(25), UnknownReason::NotRunning).lost.expect("a gap");
         assert_eq!((gap.start, gap.n), (at(5), 4));
         assert_eq!(roll.next_due(), Some(at(25)));
         assert_eq!(roll.close_gap(at(25), UnknownReason::NotRunning), Taken::default());
+    }
+
+    #[test]
+    fn a_gap_has_the_slots_of_the_grid_that_goes_on_after_it() {
+        // History of a probe every second, which is probed every 5 s from 102 on.
+        let second = Duration::from_secs(1);
+        let verdict = Verdict::Good;
+        let mut roll = roll();
+        roll.restore_run(Run { start: at(0), step: second, n: 81, verdict, class: 0 });
+        let gap = roll.close_gap(at(102), UnknownReason::NotRunning).lost.expect("a gap");
+        let dues: Vec<_> = slots(&[gap]).iter().map(|(due, _)| *due).collect();
+        assert_eq!(dues, [82, 87, 92, 97]);
+        assert_eq!(roll.next_due(), Some(at(102)));
+        assert!(!roll.observe(&observation(102, verdict, 1)).duplicate);
     }
 
     #[test]

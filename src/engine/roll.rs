@@ -278,8 +278,11 @@ impl Roll {
         u8::try_from(exceeded).unwrap_or(u8::MAX).min(UNMEASURED - 1)
     }
 
-    /// Closes everything due before `end` into a slice; none if there is nothing.
+    /// Closes everything due before `end` into a slice; none if there is nothing. The slice
+    /// speaks of no time after its last slot: of a probe that is no longer declared nothing is
+    /// known there, and what comes to be known later must not look as if it were in a slice.
     pub fn close(&mut self, end: Timestamp) -> Option<Slice> {
+        let end = self.next_due.map_or(end, |next| next.min(end));
         let start = self.open_since.filter(|start| *start < end)?;
         let (mut closed, mut open) = (Vec::new(), Vec::new());
         for run in self.runs.drain(..) {
@@ -382,6 +385,17 @@ mod tests {
                 prop_assert!(slots(&slice.runs).iter().all(|(due, _)| within.contains(&at(*due))));
             }
         }
+    }
+
+    #[test]
+    fn a_slice_ends_with_its_last_slot() {
+        let mut roll = roll();
+        roll.observe(&observation(0, Verdict::Good, 1));
+        let slice = roll.close(at(600)).expect("a slice");
+        assert_eq!((slice.start, slice.end), (at(0), at(5)));
+        assert_eq!(roll.close(at(1_200)), None);
+        roll.observe(&observation(5, Verdict::Good, 1));
+        assert_eq!(roll.close(at(1_200)).map(|slice| slice.start), Some(at(5)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod metrics;
 mod backtest;
 mod dashboards;
 mod deploy;
+mod simulator;
 mod tidy;
 
 mod bench_scale;

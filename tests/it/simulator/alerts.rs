@@ -1,0 +1,240 @@
+//! What the oracle knows about alerts: never one without its reason, none too late.
+
+use std::collections::BTreeMap;
+
+use nines::engine::{AlertKind, Engine};
+use nines::model::objective::PPB;
+use nines::model::{Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
+
+use super::oracle::Oracle;
+use super::{MINUTE, SECOND};
+
+/// One firing of one alert.
+#[derive(Clone, Copy, Debug)]
+struct Firing {
+    fired_at: i64,
+    resolved_at: Option<i64>,
+}
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    firings: BTreeMap<(SloId, &'static str), Vec<Firing>>,
+    streaks: BTreeMap<SloId, Streak>,
+}
+
+/// Bad slots in a row.
+#[derive(Clone, Copy, Debug)]
+struct Streak {
+    /// Slots due up to here have been looked at.
+    until: i64,
+    first: i64,
+    n: u64,
+}
+
+/// The life of an alert as its state is kept.
+#[derive(serde::Deserialize)]
+struct Life {
+    fired_at: Option<i64>,
+    resolved_at: Option<i64>,
+}
+
+impl Alerts {
+    /// What is promised changes: slots due before `now` were judged by other rules.
+    pub fn redeclared(&mut self, engine: &Engine, now: i64) {
+        let fresh = Streak { until: now, first: 0, n: 0 };
+        self.streaks = engine.slos().iter().map(|state| (state.slo.id.clone(), fresh)).collect();
+    }
+
+    /// A new process has taken back what the disk had of its alerts.
+    pub fn restored(&mut self, engine: &Engine) {
+        for alert in engine.alerts() {
+            let Some(slo) = &alert.slo else { continue };
+            let firings = self.firings.entry((slo.clone(), alert.kind.name())).or_default();
+            let (fired_at, resolved_at) = (alert.life.fired_at, alert.life.resolved_at);
+            firings.retain(|known| known.resolved_at.is_some() && Some(known.fired_at) != fired_at);
+            firings.extend(fired_at.map(|fired_at| Firing { fired_at, resolved_at }));
+        }
+    }
+}
+
+/// An alert has changed: it must have a reason to.
+pub fn transition(
+    oracle: &mut Oracle<'_>,
+    engine: &Engine,
+    name: &str,
+    json: &str,
+) -> Result<(), String> {
+    let Some((kind, id)) = name.strip_prefix("alert/").and_then(|name| name.split_once('/')) else {
+        return Ok(());
+    };
+    let all = AlertKind::OF_SLO.into_iter();
+    let kind = all.into_iter().find(|known| known.name() == kind).ok_or("an alert nobody knows")?;
+    let slo = &engine.slo(id).ok_or("an alert of an SLO nobody knows")?.slo.clone();
+    let life: Life = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let firings = oracle.alerts.firings.entry((slo.id.clone(), kind.name())).or_default();
+    let fired_at = life.fired_at.ok_or("an alert that never fired")?;
+    let at = life.resolved_at.unwrap_or(fired_at);
+    match (life.resolved_at, firings.last_mut()) {
+        (None, _) => firings.push(Firing { fired_at, resolved_at: None }),
+        (Some(_), Some(last)) => last.resolved_at = life.resolved_at,
+        (Some(_), None) => return Err(format!("{name} resolves before it fires")),
+    }
+    oracle.score.alerts += u64::from(life.resolved_at.is_none());
+    let fires = life.resolved_at.is_none();
+    let reason = match kind {
+        AlertKind::BurnFast => burns(oracle, slo, Severity::Page, at),
+        AlertKind::BurnSlow => burns(oracle, slo, Severity::Ticket, at),
+        AlertKind::Exhausted => exhausted(oracle, slo, at),
+        AlertKind::NoData => quiet(oracle, slo, at),
+        AlertKind::Watchdog => Reason::Open,
+    };
+    match (fires, reason) {
+        (true, Reason::No) => Err(format!("{name} fires at {at} without a reason")),
+        (false, Reason::Yes) => Err(format!("{name} resolves at {at} for no reason")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an alert has a reason to fire, as far as the list of slots decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Yes,
+    No,
+    Open,
+}
+
+/// The rule of the pairs, by whole numbers.
+fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Reason {
+    let Some(policy) = slo.policy.clone() else { return Reason::No };
+    let mut whole = Reason::No;
+    for pair in policy.pairs.iter().filter(|pair| pair.severity == severity) {
+        let (long, short) = (pair.long.as_micros() as i64, pair.short.as_micros() as i64);
+        let threshold = pair.burn_threshold(slo.window);
+        let in_long = oracle.counted(slo, at - long, at);
+        let in_short = oracle.counted(slo, at - short, at);
+        let short_threshold = match policy.short_threshold {
+            ShortThreshold::Same => threshold,
+            ShortThreshold::One => (1, 1),
+        };
+        let holds = in_long.burns_above(slo.objective, threshold)
+            && in_short.burns_above(slo.objective, short_threshold)
+            && in_short.bad >= policy.min_bad;
+        let blind = in_short.total() == 0;
+        // A window that holds less than half of what it should may not decide.
+        let expected = oracle.count(slo, at - long, at).expected();
+        let young = oracle.first(slo).is_none_or(|first| first > at - long);
+        let decides = !young && 2 * in_long.total() >= expected;
+        match (holds, blind || !decides) {
+            (true, false) => return Reason::Yes,
+            (true, true) => whole = Reason::Open,
+            (false, _) if blind => whole = Reason::Open,
+            (false, _) => {}
+        }
+    }
+    whole
+}
+
+fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
+    let window = slo.window.as_micros() as i64;
+    let counted = oracle.counted(slo, at - window, at);
+    let young = oracle.first(slo).is_none_or(|first| first > at - window);
+    let expected = oracle.count(slo, at - window, at).expected();
+    match counted.burns_above(slo.objective, (1, 1)) {
+        true if young || 2 * counted.total() < expected => Reason::Open,
+        true => Reason::Yes,
+        false => Reason::No,
+    }
+}
+
+/// Nothing known for three intervals and two minutes, or nothing told at all for as long.
+fn quiet(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
+    let lines = || slo.probes.iter().map(|probe| &oracle.lines[&oracle.series_of[probe]]);
+    let interval = lines().map(|line| line.interval()).max().unwrap_or_default();
+    let while_ = (3 * interval).max(2 * MINUTE);
+    let known_until = lines().filter_map(|line| line.known_until()).min();
+    let behind = known_until.is_none_or(|known| at + SECOND - known >= while_);
+    // The look that found out was less than a second later.
+    let known = oracle.count(slo, at - while_ + SECOND, at).known();
+    if known > 0 && !behind { Reason::No } else { Reason::Open }
+}
+
+/// Alerts whose moment has come by the formula must have fired.
+pub fn owed(oracle: &mut Oracle<'_>, engine: &Engine, now: i64) -> Result<(), String> {
+    let look = oracle.look();
+    let until = oracle.timeline(now) - MINUTE;
+    for state in engine.slos() {
+        let slo = &state.slo;
+        let ([probe], Some(policy)) = (&slo.probes[..], &slo.policy) else { continue };
+        let line = &oracle.lines[&oracle.series_of[probe]];
+        let threshold = slo.latency_under.map(|under| under.as_micros() as u32);
+        let (interval, timeout) = (line.interval(), line.timeout());
+        let before = Streak { until: i64::MIN, first: 0, n: 0 };
+        let mut streak = oracle.alerts.streaks.get(&slo.id).copied().unwrap_or(before);
+        let slots = line.within(streak.until.saturating_add(1), until).to_vec();
+        for slot in slots {
+            streak.until = slot.due;
+            if slot.outcome(threshold) != Outcome::Bad {
+                streak.n = 0;
+                continue;
+            }
+            if streak.n == 0 {
+                streak.first = slot.due;
+            }
+            streak.n += 1;
+            for pair in &policy.pairs {
+                if needed(slo, pair, interval) != Some(streak.n.max(1)) {
+                    continue;
+                }
+                let deadline = slot.due + timeout + 2 * SECOND + look;
+                fired_by(oracle, slo, pair, (streak.first, slot.due, deadline))?;
+            }
+        }
+        oracle.alerts.streaks.insert(slo.id.clone(), streak);
+    }
+    Ok(())
+}
+
+/// How many bad slots in a row make a pair fire, whatever was before:
+/// `floor(share * window * budget / interval) + 1`. None if it cannot fire on them alone.
+fn needed(slo: &Slo, pair: &Pair, interval: i64) -> Option<u64> {
+    let policy = slo.policy.as_ref()?;
+    let budget = u128::from(slo.objective.budget_ppb()) * u128::from(pair.budget.ppb());
+    let scale = u128::from(PPB) * u128::from(PPB) * interval.unsigned_abs() as u128;
+    let n = (budget * slo.window.as_micros() / scale + 1) as u64;
+    let n = n.max(policy.min_bad);
+    let slots_in = |length: std::time::Duration| length.as_micros() as u64 / interval as u64;
+    let (numerator, denominator) = pair.burn_threshold(slo.window);
+    let can = numerator * u128::from(slo.objective.budget_ppb()) < denominator * u128::from(PPB);
+    let whole = pair.long.as_micros() % interval as u128 == 0;
+    let fits = n <= slots_in(pair.long) && policy.min_bad <= slots_in(pair.short);
+    (can && whole && fits).then_some(n)
+}
+
+fn fired_by(
+    oracle: &mut Oracle<'_>,
+    slo: &Slo,
+    pair: &Pair,
+    (first, due, deadline): (i64, i64, i64),
+) -> Result<(), String> {
+    let from = due - pair.long.as_micros() as i64;
+    let full = oracle.first(slo).is_some_and(|began| began <= from - MINUTE);
+    let seen = oracle.count(slo, from, due).unknown == 0;
+    if !full || !seen || !oracle.healthy_timeline(first - MINUTE, deadline) {
+        return Ok(());
+    }
+    oracle.score.due_alerts += 1;
+    let kind = AlertKind::of(pair.severity).name();
+    let firings = oracle.alerts.firings.get(&(slo.id.clone(), kind));
+    let fires = |firing: &Firing| {
+        firing.fired_at <= deadline && firing.resolved_at.is_none_or(|resolved| resolved > due)
+    };
+    match firings.is_some_and(|firings| firings.iter().any(fires)) {
+        true => Ok(()),
+        false => Err(format!(
+            "{} {kind} has not fired by {deadline}, for slots from {first} to {due}, pair {}",
+            slo.id,
+            pair.name()
+        )),
+    }
+}

@@ -1,0 +1,551 @@
+//! The monitor: the real engine and the real schedule, between a wire and a disk that are made up.
+//!
+//! Threads are turns: a turn belongs to the prober, the engine or the writer, is due at a moment
+//! of the process' own timeline, and waits while its thread stands still. One process is one
+//! life; what it leaves behind is what the store kept.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nines::engine::schedule::{Due, Grid, Schedule, Ticket};
+use nines::engine::{Effect, Engine, Options};
+use nines::model::{
+    Catalog, Observation, Phases, Probe, ProbeId, Record, Run, SeriesId, Timestamp, UnknownReason,
+    Verdict,
+};
+
+use super::chance::{Chance, scatter};
+use super::oracle::{Oracle, Seen};
+use super::store::Store;
+use super::wire::{self, Answer};
+use super::world::{Event, Moment, Threads, VANTAGE, World};
+use super::writer::Writer;
+use super::{DAY, Fault, HOUR, MS, SECOND};
+
+/// Standing still for longer than this is a stall, as `probe::watch` has it.
+const STALL: i64 = 100 * MS;
+/// How long a stop waits for probes in flight.
+const DRAIN: i64 = 5 * SECOND;
+/// Most probes in flight.
+const IN_FLIGHT_MAX: usize = 64;
+/// History older than this is let go.
+const RETENTION: i64 = 60 * DAY;
+
+const PROBER: usize = 0;
+const ENGINE: usize = 1;
+const WRITER: usize = 2;
+
+/// A probe that has been started.
+struct Flight {
+    ticket: Ticket,
+    /// On the process' timeline, and in true time.
+    start: i64,
+    truly: i64,
+    answer: Answer,
+    timeout: Duration,
+}
+
+/// What the prober tells the engine.
+enum Report {
+    Observed(Observation, Seen),
+    Missed(SeriesId, Run),
+}
+
+/// A running process.
+struct Process {
+    engine: Engine,
+    schedule: Schedule,
+    probes: BTreeMap<SeriesId, Probe>,
+    /// Its timeline minus true time.
+    offset: i64,
+    flights: BTreeMap<u32, Flight>,
+    /// When flights end, on its timeline.
+    landings: BinaryHeap<Reverse<(i64, u32)>>,
+    next_flight: u32,
+    inbox: Vec<Report>,
+    next_look: i64,
+    writer: Writer,
+    upkeep: Option<Timestamp>,
+    /// Up to when each thread stands still.
+    still: [i64; 3],
+    /// The end of the prober's last stall.
+    stall_end: i64,
+    /// When exactly it is to be killed, and how long after that the next one comes.
+    doomed: Option<(Moment, i64)>,
+}
+
+/// One world on its way.
+pub struct Simulation<'w> {
+    world: &'w World,
+    chance: Chance,
+    store: Store,
+    pub oracle: Oracle<'w>,
+    process: Option<Process>,
+    declared: usize,
+    /// True time.
+    now: i64,
+    next_event: usize,
+    next_start: i64,
+    next_check: i64,
+    /// The wall clock minus true time.
+    wall: i64,
+    disk_refuses_until: i64,
+    no_route_until: i64,
+    /// Everything the engine answered, if somebody wants to compare.
+    pub digest: Option<u64>,
+    pub lives: u64,
+}
+
+impl<'w> Simulation<'w> {
+    /// A world at its first moment.
+    pub fn new(world: &'w World, store: Store) -> Self {
+        Simulation {
+            world,
+            chance: Chance::new(world.seed).branch(),
+            store,
+            oracle: Oracle::new(world),
+            process: None,
+            declared: 0,
+            now: world.from,
+            next_event: 0,
+            next_start: world.from,
+            next_check: world.from + HOUR,
+            wall: 0,
+            disk_refuses_until: i64::MIN,
+            no_route_until: i64::MIN,
+            digest: None,
+            lives: 0,
+        }
+    }
+
+    /// Lives through the whole world.
+    ///
+    /// # Errors
+    /// The first thing that is not as it must be.
+    pub fn run(&mut self) -> Result<(), Fault> {
+        while self.now < self.world.to {
+            self.step().map_err(|what| Fault { at: self.now, what })?;
+        }
+        let last = self.check(true);
+        last.map_err(|what| Fault { at: self.now, what })
+    }
+
+    /// True time.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The next thing that happens anywhere.
+    fn step(&mut self) -> Result<(), String> {
+        let event = self.world.events.get(self.next_event).map_or(i64::MAX, |(at, _)| *at);
+        let turn = match &self.process {
+            Some(process) => process.next_turn().map(|(at, who)| (at - process.offset, Some(who))),
+            None => Some((self.next_start, None)),
+        };
+        let (turn_at, who) = turn.unwrap_or((i64::MAX, None));
+        let next = event.min(turn_at).min(self.next_check).min(self.world.to);
+        self.now = next.max(self.now);
+        if next == self.world.to {
+            return Ok(());
+        }
+        if next == self.next_check {
+            self.next_check += HOUR;
+            return self.check(false);
+        }
+        if next == event {
+            let (_, event) = self.world.events[self.next_event];
+            self.next_event += 1;
+            return self.befall(event);
+        }
+        match who {
+            None => self.start(),
+            Some(PROBER) => self.probe(),
+            Some(ENGINE) => self.think(),
+            Some(_) => {
+                self.write();
+                Ok(())
+            }
+        }
+    }
+
+    /// What befalls the monitor. What needs a running process passes by one that is down.
+    fn befall(&mut self, event: Event) -> Result<(), String> {
+        let now = self.now;
+        match event {
+            Event::Step(by) => self.wall += by,
+            Event::DiskFault(length) => self.disk_refuses_until = now + length,
+            Event::NoRoute(length) => {
+                self.no_route_until = now + length;
+                self.oracle.unhealthy(now, now + length);
+            }
+            Event::Suspend(length) => {
+                if let Some(process) = &mut self.process {
+                    process.offset -= length;
+                    self.oracle.unhealthy(now, now + length);
+                    self.oracle.anchor(now + length, process.offset);
+                    self.now += length;
+                }
+            }
+            Event::Stall(threads, length) => {
+                if let Some(process) = &mut self.process {
+                    process.stand_still(threads, now + process.offset, length);
+                    self.oracle.unhealthy(now, now + length);
+                }
+            }
+            Event::Crash(Moment::Now, down) => self.crash(down),
+            Event::Crash(moment, down) => {
+                if let Some(process) = &mut self.process {
+                    process.doomed = Some((moment, down));
+                }
+            }
+            Event::Restart(down) => return self.stop(down),
+            Event::Redeclare(down) => {
+                self.check(false)?;
+                self.declared = (self.declared + 1).min(self.world.declared.len() - 1);
+                return self.stop(down);
+            }
+        }
+        Ok(())
+    }
+
+    /// A new process: restores, closes the gap, begins to probe.
+    fn start(&mut self) -> Result<(), String> {
+        let catalog = Arc::clone(&self.world.declared[self.declared]);
+        let ids: Vec<ProbeId> = catalog.probes().map(|probe| probe.id.clone()).collect();
+        let series = self.store.open(&ids);
+        let options =
+            Options { vantage: VANTAGE.to_owned(), resend_delay: Duration::from_secs(60) };
+        let mut engine = Engine::new(Arc::clone(&catalog), &series, options);
+        let wall = Timestamp::from_micros(self.now + self.wall);
+        let since = wall.minus(engine.memory());
+        self.store.restore(&mut engine, since);
+        let now = engine.resume_at(wall);
+        let after = now.plus(Duration::from_micros(1));
+        let first_due = |probe: &Probe| {
+            Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after)
+        };
+        let probes = scheduled(&catalog, &series);
+        self.oracle.alerts.restored(&engine);
+        if *self.oracle.catalog != *catalog {
+            self.oracle.alerts.redeclared(&engine, now.micros());
+        }
+        let mut schedule = Schedule::new(IN_FLIGHT_MAX);
+        schedule.replace(probes.iter().map(|(s, p)| (*s, p)), VANTAGE, now);
+        let offset = now.micros() - self.now;
+        self.oracle.born(self.now, offset, &catalog, &probes, |probe| first_due(probe).micros());
+        self.process = Some(Process {
+            engine,
+            schedule,
+            probes,
+            offset,
+            flights: BTreeMap::new(),
+            landings: BinaryHeap::new(),
+            next_flight: 0,
+            inbox: Vec::new(),
+            next_look: now.micros(),
+            writer: Writer::default(),
+            upkeep: None,
+            still: [i64::MIN; 3],
+            stall_end: i64::MIN,
+            doomed: None,
+        });
+        self.lives += 1;
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let effects = process.engine.start(first_due, now);
+        self.carry_out(effects)
+    }
+
+    /// `kill -9`.
+    fn crash(&mut self, down: i64) {
+        let Some(process) = self.process.take() else { return };
+        let last = process.writer.killed(&mut self.chance);
+        self.keep(&last);
+        self.oracle.died(self.now, self.now + down);
+        self.next_start = self.now + down;
+    }
+
+    /// A stop in good order: probes in flight are waited for, everything is written.
+    fn stop(&mut self, down: i64) -> Result<(), String> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let until = self.now + process.offset;
+        process.still = [i64::MIN; 3];
+        self.start_due(&mut process, until);
+        let (deadline, chance) = (until + DRAIN, &mut self.chance);
+        let mut end = until;
+        while let Some(Reverse((at, number))) = process.landings.pop() {
+            let given_up = at > deadline || chance.once_in(50);
+            end = end.max(at.min(deadline));
+            let report = process.land(number, self.now + end - until, given_up);
+            process.inbox.extend(report);
+        }
+        self.now += end - until;
+        let reports = std::mem::take(&mut process.inbox);
+        self.process = Some(process);
+        self.observe(reports)?;
+        self.look()?;
+        let Some(process) = self.process.take() else { return Ok(()) };
+        let last = process.writer.stopped(self.disk_refuses_until > self.now);
+        self.keep(&last);
+        self.oracle.died(self.now, self.now + down);
+        self.next_start = self.now + down;
+        Ok(())
+    }
+
+    /// A turn of the prober: reads what has come back, starts what is due.
+    fn probe(&mut self) -> Result<(), String> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let now = self.now + process.offset;
+        let before = process.inbox.len();
+        // Who wakes first after a stall is chance.
+        let start_first = self.chance.once_in(2);
+        if start_first {
+            self.start_due(&mut process, now);
+        }
+        while process.landings.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Some(Reverse((_, number))) = process.landings.pop() else { break };
+            let report = process.land(number, self.now, false);
+            process.inbox.extend(report);
+        }
+        if !start_first {
+            self.start_due(&mut process, now);
+        }
+        let fresh = &process.inbox[before..];
+        let failed = |r: &Report| matches!(r, Report::Observed(o, _) if matches!(o.verdict, Verdict::Bad(_)));
+        let failed = fresh.iter().any(failed);
+        let overtaken = fresh.iter().any(|report| process.overtakes(report));
+        let doom = process.doomed;
+        let engine_is_still = process.still[ENGINE] > now;
+        let reports = if engine_is_still { Vec::new() } else { std::mem::take(&mut process.inbox) };
+        self.process = Some(process);
+        self.observe(reports)?;
+        let strikes = |moment| match moment {
+            Moment::AfterFailure => failed,
+            Moment::OutOfOrder => overtaken,
+            _ => false,
+        };
+        if let Some((_, down)) = doom.filter(|(moment, _)| strikes(*moment)) {
+            // Early enough for the failure to be lost, late enough for it to be kept.
+            let delay = self.chance.magnitude(1, 100 * MS);
+            self.doom_in(delay, down);
+        }
+        Ok(())
+    }
+
+    fn doom_in(&mut self, delay: i64, down: i64) {
+        if let Some(process) = &mut self.process {
+            process.doomed = None;
+        }
+        self.run_until(self.now + delay);
+        self.crash(down);
+    }
+
+    /// Lets the writer work for a moment; nothing else happens meanwhile.
+    fn run_until(&mut self, until: i64) {
+        while let Some(process) = &self.process {
+            let at = process.turn(WRITER).map(|at| at - process.offset);
+            let Some(at) = at.filter(|at| *at <= until) else { break };
+            self.now = self.now.max(at);
+            self.write();
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn start_due(&mut self, process: &mut Process, now: i64) {
+        while let Some(due) = process.schedule.pop_due(Timestamp::from_micros(now)) {
+            let ticket = match due {
+                Due::Start(ticket) => ticket,
+                Due::Missed(series, run) => {
+                    process.inbox.push(Report::Missed(series, run));
+                    continue;
+                }
+            };
+            let probe = &process.probes[&ticket.series];
+            let target = &self.world.targets[&probe.id];
+            let salt = self.world.seed ^ u64::from(ticket.series.0).rotate_left(40);
+            let jitter = scatter(ticket.due.micros().cast_unsigned() ^ salt) % (20 * MS as u64);
+            let timeout = probe.timeout.as_micros() as i64;
+            let no_route = self.no_route_until > self.now;
+            let answer = wire::ask(target, now - process.offset, timeout, jitter as i64, no_route);
+            let number = process.next_flight;
+            process.next_flight += 1;
+            process.landings.push(Reverse((now + answer.after, number)));
+            let flight =
+                Flight { ticket, start: now, truly: self.now, answer, timeout: probe.timeout };
+            process.flights.insert(number, flight);
+        }
+    }
+
+    fn observe(&mut self, reports: Vec<Report>) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let mut effects = Vec::with_capacity(reports.len());
+        for report in reports {
+            match report {
+                Report::Observed(observation, seen) => {
+                    self.oracle.observed(&observation, seen)?;
+                    process.engine.observe(observation, &mut effects);
+                }
+                Report::Missed(series, run) => {
+                    self.oracle.missed(series, run)?;
+                    process.engine.miss(series, run, &mut effects);
+                }
+            }
+        }
+        self.carry_out(effects)
+    }
+
+    /// A turn of the engine: takes what waits, looks whether a second is complete.
+    fn think(&mut self) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let reports = std::mem::take(&mut process.inbox);
+        self.observe(reports)?;
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let now = self.now + process.offset;
+        process.next_look = self.world.next_look(self.now) + process.offset;
+        let effects = process.engine.tick(Timestamp::from_micros(now));
+        let sliced = effects.iter().any(|e| matches!(e, Effect::Append(Record::Slice(_))));
+        let doomed = process.doomed.filter(|(moment, _)| sliced && *moment == Moment::AfterSlices);
+        self.oracle.looked(&process.engine, now);
+        self.carry_out(effects)?;
+        if let Some((_, down)) = doomed {
+            let delay = self.chance.magnitude(1, 200 * MS);
+            self.doom_in(delay, down);
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let now = self.now + process.offset;
+        let mut records = Vec::new();
+        for effect in effects {
+            if let Some(digest) = &mut self.digest {
+                let text = format!("{effect:?}");
+                *digest = text.bytes().fold(*digest, |hash, b| scatter(hash ^ u64::from(b)));
+            }
+            match effect {
+                Effect::Append(record) => {
+                    if let Record::State { name, json } = &record {
+                        self.oracle.transition(&process.engine, name, json)?;
+                    }
+                    records.push(record);
+                }
+                Effect::Compact(before) => process.upkeep = Some(before),
+                Effect::Notify(_) => {}
+            }
+        }
+        if !records.is_empty() {
+            process.writer.submit(records, now);
+        }
+        Ok(())
+    }
+
+    /// A turn of the writer.
+    fn write(&mut self) {
+        let refuses = self.disk_refuses_until > self.now;
+        let Some(process) = &mut self.process else { return };
+        let now = self.now + process.offset;
+        let durable = process.writer.work(now, refuses, &mut self.chance);
+        let doomed = process.doomed;
+        let struck = process.writer.is_committing() && self.chance.once_in(4);
+        if let Some(before) = process.upkeep.filter(|_| process.writer.is_idle()) {
+            process.upkeep = None;
+            let oldest = before.minus(Duration::from_micros(RETENTION.unsigned_abs()));
+            self.store.maintain(before, oldest);
+        }
+        self.keep(&durable);
+        if let Some((Moment::InCommit, down)) = doomed.filter(|_| struck) {
+            self.crash(down);
+        }
+    }
+
+    fn keep(&mut self, records: &[Record]) {
+        if !records.is_empty() {
+            self.store.append(records);
+            self.oracle.durable(records);
+        }
+    }
+
+    fn check(&mut self, last: bool) -> Result<(), String> {
+        if last {
+            self.oracle.finish();
+        }
+        let Some(process) = &self.process else { return Ok(()) };
+        self.oracle.check(&process.engine, self.now)
+    }
+}
+
+fn scheduled(catalog: &Catalog, series: &BTreeMap<ProbeId, SeriesId>) -> BTreeMap<SeriesId, Probe> {
+    catalog.probes().map(|probe| (series[&probe.id], probe.clone())).collect()
+}
+
+impl Process {
+    /// Whose turn is next, and when on this process' timeline.
+    fn next_turn(&self) -> Option<(i64, usize)> {
+        [PROBER, ENGINE, WRITER].into_iter().filter_map(|who| Some((self.turn(who)?, who))).min()
+    }
+
+    fn turn(&self, who: usize) -> Option<i64> {
+        let due = match who {
+            PROBER => {
+                let landing = self.landings.peek().map(|Reverse((at, _))| *at);
+                let due = self.schedule.next_due().map(Timestamp::micros);
+                landing.into_iter().chain(due).min()
+            }
+            ENGINE => Some(self.next_look),
+            _ => self.writer.next(),
+        };
+        due.map(|due| due.max(self.still[who]))
+    }
+
+    fn stand_still(&mut self, threads: Threads, now: i64, length: i64) {
+        let who = match threads {
+            Threads::All => &[PROBER, ENGINE, WRITER][..],
+            Threads::Probing => &[PROBER],
+            Threads::Engine => &[ENGINE],
+            Threads::Writer => &[WRITER],
+        };
+        for who in who {
+            self.still[*who] = self.still[*who].max(now + length);
+        }
+        if who.contains(&PROBER) && length > STALL {
+            self.stall_end = self.stall_end.max(now + length);
+        }
+    }
+
+    /// A flight is over, or is given up by a stop.
+    fn land(&mut self, number: u32, truly: i64, given_up: bool) -> Option<Report> {
+        let flight = self.flights.remove(&number)?;
+        self.schedule.finish(flight.ticket);
+        let Ticket { series, due, .. } = flight.ticket;
+        let stalled = self.stall_end > flight.start;
+        let (verdict, latency) = match given_up {
+            true => (Verdict::Unknown(UnknownReason::NotRunning), None),
+            false => wire::judge(flight.answer, stalled, flight.timeout),
+        };
+        let observation = Observation {
+            series,
+            due,
+            lag: Duration::from_micros((flight.start - due.micros()).unsigned_abs()),
+            latency,
+            phases: Phases::default(),
+            verdict,
+            detail: None,
+            certificate_not_after: None,
+        };
+        Some(Report::Observed(observation, Seen { start: flight.truly, end: truly }))
+    }
+
+    /// Whether a report speaks of a slot whose predecessor is still in flight.
+    fn overtakes(&self, report: &Report) -> bool {
+        let Report::Observed(observation, _) = report else { return false };
+        let earlier =
+            |f: &Flight| f.ticket.series == observation.series && f.ticket.due < observation.due;
+        self.flights.values().any(earlier)
+    }
+}

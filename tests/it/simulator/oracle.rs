@@ -1,0 +1,357 @@
+//! The oracle: knows what the targets did, what was reported, and what the disk took; says what
+//! the engine must say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nines::engine::Engine;
+use nines::engine::evaluate::Histories;
+use nines::model::budget::Counted;
+use nines::model::catalog::UnknownPolicy;
+use nines::model::{
+    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
+    Verdict,
+};
+
+use super::alerts::{self, Alerts};
+use super::line::{Line, Slot};
+use super::store;
+use super::world::World;
+use super::{DAY, MINUTE, MS, SECOND};
+
+/// Runs beyond which a history may put its old part on a grid of a minute, toward worse.
+const COARSE_RUNS: usize = 4_096;
+
+/// When a probe really was under way, in true time.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// What was counted and tried over a world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// How every slot ended.
+    pub slots: Tally,
+    /// Outages longer than an interval that a healthy monitor must have seen.
+    pub owed: u64,
+    /// Alerts that must have fired by a formula's moment.
+    pub due_alerts: u64,
+    /// Alerts that fired.
+    pub alerts: u64,
+    /// Windows compared.
+    pub windows: u64,
+}
+
+impl Score {
+    /// Adds what was counted in another world.
+    pub fn add(&mut self, other: &Score) {
+        self.slots += other.slots;
+        self.owed += other.owed;
+        self.due_alerts += other.due_alerts;
+        self.alerts += other.alerts;
+        self.windows += other.windows;
+    }
+}
+
+/// Everything that is known.
+pub struct Oracle<'w> {
+    world: &'w World,
+    pub lines: BTreeMap<SeriesId, Line<'w>>,
+    pub series_of: BTreeMap<ProbeId, SeriesId>,
+    pub catalog: Arc<Catalog>,
+    /// From when on, in true time, the process' timeline was how far ahead.
+    anchors: Vec<(i64, i64)>,
+    /// When the monitor was not in its right mind, in true time.
+    unhealthy: Vec<(i64, i64)>,
+    pub alerts: Alerts,
+    outages_until: i64,
+    most_runs: usize,
+    pub score: Score,
+}
+
+impl<'w> Oracle<'w> {
+    pub fn new(world: &'w World) -> Self {
+        Oracle {
+            world,
+            lines: BTreeMap::new(),
+            series_of: BTreeMap::new(),
+            catalog: Arc::default(),
+            anchors: Vec::new(),
+            unhealthy: Vec::new(),
+            alerts: Alerts::default(),
+            outages_until: world.from,
+            most_runs: 0,
+            score: Score::default(),
+        }
+    }
+
+    /// Something was wrong with the monitor between these moments, in true time.
+    pub fn unhealthy(&mut self, from: i64, to: i64) {
+        self.unhealthy.push((from, to));
+    }
+
+    /// From this true moment on, the process' timeline is so far ahead.
+    pub fn anchor(&mut self, at: i64, offset: i64) {
+        self.anchors.push((at, offset));
+    }
+
+    /// The moment of the timeline that belongs to a true one.
+    pub fn timeline(&self, at: i64) -> i64 {
+        let place = self.anchors.partition_point(|(from, _)| *from <= at);
+        at + place.checked_sub(1).map_or(0, |place| self.anchors[place].1)
+    }
+
+    /// Whether the monitor was in its right mind all through `[from, to]`, in true time.
+    pub fn healthy(&self, from: i64, to: i64) -> bool {
+        !self.unhealthy.iter().any(|(start, end)| *start <= to && *end >= from)
+    }
+
+    /// The same, for moments of the present timeline.
+    pub fn healthy_timeline(&self, from: i64, to: i64) -> bool {
+        let offset = self.anchors.last().map_or(0, |(_, offset)| *offset);
+        self.healthy(from - offset, to - offset)
+    }
+
+    /// How long the engine may not look at most.
+    pub fn look(&self) -> i64 {
+        self.world.look.1
+    }
+
+    /// A process begins: it accounts for the time since each history ended.
+    pub fn born(
+        &mut self,
+        now: i64,
+        offset: i64,
+        catalog: &Arc<Catalog>,
+        probes: &BTreeMap<SeriesId, Probe>,
+        first_due: impl Fn(&Probe) -> i64,
+    ) {
+        self.anchor(now, offset);
+        self.catalog = Arc::clone(catalog);
+        self.series_of = probes.iter().map(|(s, probe)| (probe.id.clone(), *s)).collect();
+        for (series, probe) in probes {
+            let target = &self.world.targets[&probe.id];
+            let line =
+                self.lines.entry(*series).or_insert_with(|| Line::new(probe.clone(), target));
+            line.fill(first_due(probe));
+        }
+    }
+
+    /// A process ended; the next one comes at `next`.
+    pub fn died(&mut self, now: i64, next: i64) {
+        let offset = self.anchors.last().map_or(0, |(_, offset)| *offset);
+        let lost = self.lines.values_mut().filter_map(Line::forget).min();
+        let from = lost.map_or(now, |due| (due - offset).min(now));
+        // A new process finds its feet within a few seconds.
+        self.unhealthy(from, next + 2 * SECOND);
+    }
+
+    /// The result of a slot is handed to the engine.
+    pub fn observed(&mut self, observation: &Observation, seen: Seen) -> Result<(), String> {
+        let line = self.lines.get_mut(&observation.series).ok_or("a series nobody numbered")?;
+        let truth = |slow| line.target.at_fault(seen.start, seen.end, slow);
+        let under = 100 * MS as u32;
+        let latency = observation.latency.map(|took| took.as_micros() as u32);
+        let slow = latency.is_some_and(|took| took > under);
+        let state = line.target.at(seen.start);
+        let wrong = match observation.verdict {
+            Verdict::Bad(_) => !truth(false),
+            Verdict::Good => !state.is_good() || slow && !truth(true),
+            _ => false,
+        };
+        if wrong {
+            return Err(format!("{}: {observation:?}, but {state:?}", line.probe.id));
+        }
+        let due = observation.due.micros();
+        line.put(Slot { due, verdict: observation.verdict, latency, durable: false })
+    }
+
+    /// Slots that were not started are handed to the engine.
+    pub fn missed(&mut self, series: SeriesId, run: Run) -> Result<(), String> {
+        let line = self.lines.get_mut(&series).ok_or("a series nobody numbered")?;
+        for k in 0..run.n {
+            let due = run.start.plus(run.step * k).micros();
+            line.put(Slot { due, verdict: run.verdict, latency: None, durable: false })?;
+        }
+        Ok(())
+    }
+
+    /// The disk has these.
+    pub fn durable(&mut self, records: &[Record]) {
+        for (series, dues) in records.iter().filter_map(store::slots) {
+            if let Some(line) = self.lines.get_mut(&series) {
+                line.durable(dues.start, dues.end);
+            }
+        }
+    }
+
+    /// The engine has looked.
+    pub fn looked(&mut self, engine: &Engine, _now: i64) {
+        self.most_runs = self.most_runs.max(engine.segments());
+    }
+
+    /// An alert has changed.
+    pub fn transition(&mut self, engine: &Engine, name: &str, json: &str) -> Result<(), String> {
+        alerts::transition(self, engine, name, json)
+    }
+
+    /// How the slots of an SLO count that are due in `[from, to)`.
+    pub fn count(&mut self, slo: &Slo, from: i64, to: i64) -> Tally {
+        let threshold = slo.latency_under.map(|under| under.as_micros() as u32);
+        let mut tally = Tally::ZERO;
+        for probe in &slo.probes {
+            let line = self.lines.get_mut(&self.series_of[probe]).expect("every probe has a line");
+            tally += line.count_before(to, threshold) - line.count_before(from, threshold);
+        }
+        tally
+    }
+
+    /// When the first slot of an SLO was due.
+    pub fn first(&self, slo: &Slo) -> Option<i64> {
+        let lines = slo.probes.iter().map(|probe| &self.lines[&self.series_of[probe]]);
+        lines.filter_map(|line| line.slots().first().map(|slot| slot.due)).min()
+    }
+
+    /// Compares everything the engine says with what it must say.
+    pub fn check(&mut self, engine: &Engine, now: i64) -> Result<(), String> {
+        let stats = engine.stats();
+        if (stats.duplicates, stats.lost, stats.strangers) != (0, 0, 0) {
+            return Err(format!("every slot comes once: {stats:?}"));
+        }
+        for state in engine.slos() {
+            let Some(status) = &state.status else { continue };
+            self.compare(&state.slo, status).map_err(|what| {
+                let histories = engine.histories(state);
+                format!("{what}; by probe: {}", self.by_probe(&state.slo, status.at, &histories))
+            })?;
+        }
+        self.outages_seen(now)?;
+        alerts::owed(self, engine, now)?;
+        Ok(())
+    }
+
+    /// The world is over: how every slot ended.
+    pub fn finish(&mut self) {
+        let slots = self.lines.values().flat_map(|line| line.slots());
+        self.score.slots = slots.map(|slot| Tally::of(slot.verdict.outcome(), 1)).sum();
+    }
+
+    fn compare(&mut self, slo: &Slo, status: &nines::engine::SloStatus) -> Result<(), String> {
+        let at = status.at.micros();
+        let scheduled = self.scheduled_before(slo, at);
+        let totals = self.count(slo, i64::MIN, at);
+        if status.totals != totals || totals.scheduled() != scheduled {
+            let said = status.totals;
+            return Err(format!(
+                "{}: {scheduled} slots before {}: {said:?}, but {totals:?}",
+                slo.id, status.at
+            ));
+        }
+        let tally = self.count(slo, at - slo.window.as_micros() as i64, at);
+        self.same(slo, slo.window.as_micros() as i64, status.at, status.tally, tally)?;
+        let unknown = slo.unknown;
+        if status.budget.counted != Counted::of(status.tally, unknown) {
+            return Err(format!("{}: a budget of something else: {:?}", slo.id, status.budget));
+        }
+        for burn in &status.burns {
+            let length = burn.window.as_micros() as i64;
+            let tally = self.count(slo, at - length, at);
+            if burn.counted != Counted::of(tally, unknown) && !self.may_be_coarse(length) {
+                let said = burn.counted;
+                return Err(format!("{} over {:?}: {said:?}, but {tally:?}", slo.id, burn.window));
+            }
+        }
+        self.score.windows += 1 + status.burns.len() as u64;
+        Ok(())
+    }
+
+    /// What the engine and the oracle counted for each probe of an SLO, where that differs.
+    fn by_probe(&mut self, slo: &Slo, at: Timestamp, said: &Histories<'_>) -> String {
+        let mut text = String::new();
+        for (probe, series) in slo.probes.iter().zip(said.iter()) {
+            let alone = Slo { probes: vec![probe.clone()], ..slo.clone() };
+            let exact = self.count(&alone, i64::MIN, at.micros());
+            let said = series.before(at);
+            if said != exact {
+                text.push_str(&format!("{probe}: {said:?}, but {exact:?}. "));
+            }
+        }
+        text
+    }
+
+    /// How many slots of its grid an SLO's probes have had before a moment, by arithmetic alone.
+    fn scheduled_before(&self, slo: &Slo, at: i64) -> u64 {
+        let lines = slo.probes.iter().map(|probe| &self.lines[&self.series_of[probe]]);
+        let counts = lines.filter_map(|line| {
+            let first = line.slots().first()?.due;
+            let passed = (at - first).max(0).unsigned_abs();
+            Some(passed.div_ceil(line.interval().unsigned_abs()))
+        });
+        counts.sum()
+    }
+
+    fn may_be_coarse(&self, length: i64) -> bool {
+        length > DAY && self.most_runs >= COARSE_RUNS
+    }
+
+    /// Windows are exact; the far edge of those over a day may be coarse to a minute toward
+    /// worse, once a history has very many runs.
+    fn same(
+        &mut self,
+        slo: &Slo,
+        length: i64,
+        at: Timestamp,
+        said: Tally,
+        exact: Tally,
+    ) -> Result<(), String> {
+        if said == exact {
+            return Ok(());
+        }
+        let from = at.micros() - length;
+        let wider = self.count(slo, from - MINUTE, at.micros());
+        let narrower = self.count(slo, from + MINUTE, at.micros());
+        let worse = said.bad >= exact.bad && said.bad <= wider.bad;
+        let not_better = said.good <= exact.good && said.good >= narrower.good;
+        if self.may_be_coarse(length) && worse && not_better {
+            return Ok(());
+        }
+        Err(format!("{} over its window at {at}: {said:?}, but {exact:?}", slo.id))
+    }
+
+    /// Every outage longer than an interval that happened before a healthy monitor was seen.
+    fn outages_seen(&mut self, now: i64) -> Result<(), String> {
+        let until = now - MINUTE;
+        for series in self.series_of.values() {
+            let line = &self.lines[series];
+            for slow in [false, true] {
+                for (from, to) in line.target.outages(self.outages_until, until, slow) {
+                    let long = to - from > line.interval() + line.timeout() + 100 * MS;
+                    if !long || !self.healthy(from - SECOND, to + line.timeout() + SECOND) {
+                        continue;
+                    }
+                    self.score.owed += 1;
+                    let slots = line.within(self.timeline(from), self.timeline(to));
+                    let threshold = slow.then_some(100 * MS as u32);
+                    if !slots.iter().any(|slot| slot.outcome(threshold) == Outcome::Bad) {
+                        return Err(format!(
+                            "{}: nothing bad in an outage of {} ms before {} (true time)",
+                            line.probe.id,
+                            (to - from) / MS,
+                            Timestamp::from_micros(to)
+                        ));
+                    }
+                }
+            }
+        }
+        self.outages_until = until;
+        Ok(())
+    }
+
+    /// How unknown slots count, for the tally of an SLO.
+    pub fn counted(&mut self, slo: &Slo, from: i64, to: i64) -> Counted {
+        let unknown: UnknownPolicy = slo.unknown;
+        Counted::of(self.count(slo, from, to), unknown)
+    }
+}

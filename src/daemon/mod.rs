@@ -78,7 +78,6 @@ impl Daemon {
 
         let history_end = engine.history_end();
         let clock = clock_after(&engine);
-        let clock = clock_after(&engine);
         let now = clock.now();
         // The prober starts with the slots that are due after this moment.
         let after = now.plus(Duration::from_micros(1));

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::daemon::files;
 use crate::engine::feasibility::{self, Feasibility, Fraction};
+use crate::engine::fit::{self, Ground};
 use crate::model::evidence::DECLARED_OUTAGE;
 use crate::model::{Catalog, Severity, Slo, Window, decimal, number};
 use crate::spec::{self, Level, Loaded, Problem};
@@ -51,6 +52,7 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     problems.extend(config_warnings(&check.config, loaded.as_ref()));
     let findings = loaded.as_ref().map(|l| feasibility::assess(&l.catalog)).unwrap_or_default();
     problems.extend(loaded.iter().flat_map(|loaded| warnings(loaded, &findings)));
+    problems.extend(loaded.iter().flat_map(unfit));
     let report = Report { n_files: files.len(), problems, loaded, findings, check };
     match check.format {
         Format::Json => writeln!(out, "{:#}", report.json())?,
@@ -74,6 +76,19 @@ fn warnings(loaded: &Loaded, findings: &[Feasibility]) -> Vec<Problem> {
     };
     let of = |each| move |finding| warning(each, finding);
     findings.iter().flat_map(|each| each.findings.iter().filter_map(of(each))).collect()
+}
+
+/// Promises and needs that declarations alone show to be impossible.
+fn unfit(loaded: &Loaded) -> Vec<Problem> {
+    let ground = Ground::new(&loaded.catalog, &|_| None);
+    let impossible = fit::service::impossible(&ground).into_iter().filter_map(|(slo, told)| {
+        let hint = "promise less, or ask more of what it depends on".to_owned();
+        loaded.places.warning(slo.as_str(), format!("{slo}: {told}"), Some(hint))
+    });
+    let needs = fit::warnings(&ground);
+    let needs =
+        needs.into_iter().filter_map(|(name, told)| loaded.places.application_warning(&name, told));
+    impossible.chain(needs).collect()
 }
 
 struct Report<'a> {
@@ -104,6 +119,7 @@ impl Report<'_> {
             "warnings": self.count(Level::Warning),
             "problems": self.problems,
             "services": catalog.map(|catalog| catalog.services.len()),
+            "applications": catalog.map(|catalog| catalog.applications.len()),
             "probes": catalog.map(|catalog| catalog.probes().count()),
             "probe_starts_per_second": catalog.and_then(starts_per_second),
             "series": catalog.map(self.check.series_count),

@@ -96,6 +96,48 @@ pub struct Url {
     pub url: String,
 }
 
+/// What `fit` judges, and by what.
+#[derive(Clone, Debug, Args)]
+pub struct Fit {
+    /// Only this application, with every gate.
+    pub application: Option<String>,
+    /// The platform's side: what this service's promise is worth to those who need it.
+    #[arg(long, value_name = "NAME", conflicts_with = "application")]
+    pub service: Option<String>,
+    #[command(flatten)]
+    pub specs: Specs,
+    /// A ledger's directory, whose history counts as well. The daemon that writes it must be
+    /// stopped.
+    #[arg(long = "storage.path", value_name = "DIR")]
+    pub storage_path: Option<PathBuf>,
+    /// The vantage whose history is meant.
+    #[arg(long, default_value = "local", requires = "storage_path")]
+    pub vantage: String,
+    /// Ask the daemon at this base URL, which knows its specs and its history.
+    #[arg(long, conflicts_with_all = ["specs", "config_file", "storage_path"])]
+    pub url: Option<String>,
+    /// End with code 4 if a gate answers this for any application; may be repeated.
+    #[arg(long, value_enum)]
+    pub fail_on: Vec<super::fit::FailOn>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: super::Format,
+}
+
+impl Fit {
+    /// Whom to ask.
+    ///
+    /// # Errors
+    /// The specs', and a ledger that cannot be read.
+    pub fn source(&self) -> anyhow::Result<super::fit::Source> {
+        if let Some(url) = &self.url {
+            return Ok(super::fit::Source::Daemon(url.clone()));
+        }
+        let ledger = self.storage_path.clone().map(|path| (path, self.vantage.clone()));
+        super::fit::Source::specs(self.specs.catalog()?, ledger)
+    }
+}
+
 /// Which history is replayed.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = true)]

@@ -11,6 +11,7 @@ mod backtest;
 mod client;
 mod dashboards;
 mod demo;
+mod fit;
 mod flags;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -97,6 +98,8 @@ enum Command {
     /// How the SLOs of a running daemon stand.
     #[command(subcommand)]
     Slo(SloCommand),
+    /// Say whether the platform carries what its applications need, and what it can offer.
+    Fit(flags::Fit),
     /// Run the daemon's own engine over any history.
     Backtest {
         #[command(flatten)]
@@ -241,6 +244,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             probe::run(&target, timeout, &headers, &egress, format, out)
         }
         Command::Slo(command) => slo_command(command, out),
+        Command::Fit(flags) => fit_command(&flags, out),
         Command::Backtest { specs, source, at, format } => {
             backtest::run(&specs.catalog()?, &source.source()?, &at, format, out).map(|()| 0)
         }
@@ -273,6 +277,18 @@ fn slo_command(command: SloCommand, out: &mut dyn Write) -> anyhow::Result<u8> {
         }
     };
     Ok(if met { 0 } else { MISSED })
+}
+
+fn fit_command(flags: &flags::Fit, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let source = flags.source()?;
+    let fits = match &flags.service {
+        Some(service) => fit::service(&source, service, &flags.fail_on, flags.format, out)?,
+        None => {
+            let application = flags.application.as_deref();
+            fit::applications(&source, application, &flags.fail_on, flags.format, out)?
+        }
+    };
+    Ok(if fits { 0 } else { MISSED })
 }
 
 /// Whether to colour what goes there: a terminal, unless somebody objects.

@@ -196,7 +196,7 @@ pub(super) fn trim_lines(table: &Table) -> String {
 }
 
 /// Percent-encodes everything that a query value may not hold.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~:".contains(&b);
     text.bytes()
         .map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") })

@@ -197,6 +197,11 @@ impl Engine {
         self.slos.push(SloState { slo, team, status: None, alerts, indicators, slices });
     }
 
+    /// The catalogue this engine was built for, to keep.
+    pub fn shared_catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
     /// The catalogue this engine was built for.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -272,7 +272,7 @@ fn write_alerts(out: &mut Exposition, slos: &Slos) {
     }
 }
 
-/// How many series a catalogue makes in the probe and SLO groups, seen from one vantage, once
+/// How many series a catalogue makes in the probe, SLO and fit groups, seen from one vantage, once
 /// everything has data.
 pub fn series_count(catalog: &Catalog) -> usize {
     let of_service = |service: &Service| {
@@ -280,7 +280,8 @@ pub fn series_count(catalog: &Catalog) -> usize {
         let slos = service.slos.iter().map(of_slo);
         probes.sum::<usize>() + slos.sum::<usize>()
     };
-    catalog.services.iter().map(of_service).sum()
+    let fit = catalog.applications.len() * super::fit::SERIES_EACH;
+    catalog.services.iter().map(of_service).sum::<usize>() + fit
 }
 
 fn of_probe(probe: &Probe, slos: &[Slo]) -> usize {

@@ -8,6 +8,7 @@ mod condition;
 mod connections;
 pub mod exposition;
 pub mod faults;
+mod fit;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;

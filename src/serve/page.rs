@@ -3,6 +3,7 @@
 //! Server-rendered and complete without a script; the script only refreshes it. Numbers come
 //! through `model::number` only. What is shown is put together in `home` and `slo`, in values.
 
+mod application;
 mod headline;
 mod home;
 mod slo;
@@ -17,8 +18,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Deserialize;
 
 use super::api;
+use super::fit::Snapshot;
 use super::problem::Problem;
 use super::routes::Shared;
+use crate::engine::fit;
 use home::Filter;
 
 /// `GET /?team=&state=`.
@@ -64,6 +67,38 @@ pub async fn slo(
         let engine = site.engine();
         let page = slo::SloPage::of(&engine, &id, at, now);
         page.map(|page| page.render()).ok_or_else(|| api::unknown_slo(&engine, &id))
+    };
+    html(shared.blocking(render).await??)
+}
+
+/// `GET /applications`.
+///
+/// # Errors
+/// When rendering fails.
+pub async fn applications(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    let render = move || {
+        let snapshot = Snapshot::of(&site);
+        application::ApplicationsPage::of(&fit::assess_all(&snapshot.ground())).render()
+    };
+    html(shared.blocking(render).await?)
+}
+
+/// `GET /application/{name}`.
+///
+/// # Errors
+/// Unknown applications.
+pub async fn application(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    let render = move || {
+        let snapshot = Snapshot::of(&site);
+        let ground = snapshot.ground();
+        let one = snapshot.catalog().application(&name);
+        let one = one.ok_or_else(|| snapshot.unknown(&name))?;
+        Ok(application::ApplicationPage::of(&fit::assess(&ground, one)).render())
     };
     html(shared.blocking(render).await??)
 }

@@ -19,7 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::connections::Connections;
 use super::problem::Problem;
 use super::site::{Command, Readiness, Site};
-use super::{api, page, promapi, scrape};
+use super::{api, fit, page, promapi, scrape};
 
 /// Most bytes of a request's body; nothing here reads one.
 const MAX_BODY: u64 = 64 * 1024;
@@ -64,6 +64,8 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
     Router::new()
         .route("/", get(page::home))
         .route("/slo/{service}/{slo}", get(page::slo))
+        .route("/applications", get(page::applications))
+        .route("/application/{name}", get(page::application))
         .route("/static/{file}", get(page::asset))
         .route("/metrics", get(scrape::metrics))
         .route("/-/healthy", get(healthy))
@@ -71,6 +73,9 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .route("/-/reload", put(reload).post(reload))
         .route("/-/quit", put(quit).post(quit))
         .route("/api/v1/services", get(api::services))
+        .route("/api/v1/services/{name}/fit", get(fit::service))
+        .route("/api/v1/applications", get(fit::applications))
+        .route("/api/v1/applications/{name}/fit", get(fit::application))
         .route("/api/v1/slos", get(api::slos))
         .route("/api/v1/slos/{service}/{slo}", get(api::slo))
         .route("/api/v1/alerts", get(promapi::alerts))

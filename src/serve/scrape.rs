@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::exposition::{Expired, Exposition, Labels};
 use super::problem::Problem;
 use super::routes::Shared;
-use super::{metrics, negotiate, own};
+use super::{fit, metrics, negotiate, own};
 
 /// Prometheus says here how long it waits, in seconds.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -64,6 +64,7 @@ fn render(shared: &Shared, mut out: Exposition) -> Result<String, Expired> {
     shared.connections.write(&mut out);
     site.own.write(&mut out);
     metrics::write(&mut out, &site.engine(), &settings.metric_labels);
+    fit::write(&mut out, &fit::Snapshot::of(site));
     let n_samples = out.n_samples() + 1;
     let help = "How many series this scrape has.";
     out.gauge("nines_exposed_series", help).sample(&Labels::NONE, n_samples);

@@ -3,6 +3,8 @@
 
 /// Every family that `/metrics` can show.
 pub const KNOWN: &[&str] = &[
+    "nines_application_fit",
+    "nines_application_supported_ratio",
     "nines_blind",
     "nines_build_info",
     "nines_clock_offset_seconds",
@@ -75,6 +77,8 @@ pub const KNOWN: &[&str] = &[
 
 /// Families that only some targets, or some configurations, have.
 pub const SELDOM: &[&str] = &[
+    "nines_application_fit",
+    "nines_application_supported_ratio",
     "nines_reference_runs_total",
     "nines_reference_up",
     "nines_tls_certificate_not_after_timestamp_seconds",

@@ -96,8 +96,28 @@ fn what_is_wrong_is_reported_in_full_to_programs_as_well() {
 
 #[test]
 fn the_shipped_examples_pass_a_strict_check() {
+    let (code, shown) = shipped(&["quickstart.yaml", "platform"]);
+    assert_eq!(code, 0, "{shown}");
+}
+
+#[test]
+fn the_worked_platform_is_warned_of_nothing_but_the_need_that_it_cannot_carry() {
+    let (code, shown) = shipped(&["worked"]);
+    assert_eq!(code, INVALID, "{shown}");
+    let warnings: Vec<&str> = shown.lines().filter(|line| line.contains("warning\u{1b}")).collect();
+    assert!(warnings.iter().all(|line| line.contains("payments: ")), "{warnings:#?}");
+    let gates = ["dependencies", "own-share", "redundancy", "support", "detection", "observation"];
+    for gate in gates {
+        let told = format!("payments: {gate}: ");
+        assert!(warnings.iter().any(|line| line.contains(&told)), "{gate}: {warnings:#?}");
+    }
+}
+
+/// A strict check of shipped files, in colour.
+fn shipped(names: &[&str]) -> (u8, String) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("slo-specs");
     let check = Check {
-        specs: vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("slo-specs")],
+        specs: names.iter().map(|name| root.join(name)).collect(),
         config: spec::config::Config::default(),
         options: spec::Options::default(),
         strict: true,
@@ -107,5 +127,5 @@ fn the_shipped_examples_pass_a_strict_check() {
     };
     let mut out = Vec::new();
     let code = run(&check, &mut out).expect("checked");
-    assert_eq!(code, 0, "{}", String::from_utf8_lossy(&out));
+    (code, String::from_utf8_lossy(&out).into_owned())
 }

@@ -25,7 +25,7 @@ mod support;
 use serde_json::{Map, Value};
 
 use crate::model::composition::Composed;
-use crate::model::{Application, Catalog, Objective};
+use crate::model::{Application, Objective};
 
 pub use ground::{Ground, TermFacts};
 pub use measured::Measured;
@@ -215,8 +215,7 @@ pub fn assess_all<'a>(ground: &'a Ground<'a>) -> Vec<Fit<'a>> {
 }
 
 /// What declarations alone show to be impossible, as the application's name and a sentence.
-pub fn warnings(catalog: &Catalog) -> Vec<(String, String)> {
-    let ground = Ground::new(catalog, &|_| None);
+pub fn warnings(ground: &Ground<'_>) -> Vec<(String, String)> {
     let told = |fit: Fit<'_>| {
         let name = fit.application.name.to_string();
         let failed = fit
@@ -227,7 +226,7 @@ pub fn warnings(catalog: &Catalog) -> Vec<(String, String)> {
         };
         failed.map(tell).collect::<Vec<_>>()
     };
-    assess_all(&ground).into_iter().flat_map(told).collect()
+    assess_all(ground).into_iter().flat_map(told).collect()
 }
 
 impl Case<'_> {

@@ -10,7 +10,7 @@ use crate::engine::status::Coverage;
 use crate::model::budget::Counted;
 use crate::model::catalog::{Support, SupportHours};
 use crate::model::evidence::{Evidence, Record};
-use crate::model::{SloId, Timestamp};
+use crate::model::{Catalog, SloId, Timestamp};
 use crate::spec::{Options, SourceFile, load};
 
 fn catalog(yaml: &str) -> Catalog {
@@ -381,8 +381,9 @@ fn a_service_learns_whom_it_leaves_without_support_and_what_would_help() {
 
 #[test]
 fn check_warns_of_every_gate_that_declarations_fail() {
-    let told: Vec<String> =
-        warnings(&catalog(&five_nines())).into_iter().map(|(_, one)| one).collect();
+    let catalog = catalog(&five_nines());
+    let ground = Ground::new(&catalog, &|_| None);
+    let told: Vec<String> = warnings(&ground).into_iter().map(|(_, one)| one).collect();
     let gates: Vec<&str> = told.iter().map(|one| one.split(": ").nth(1).expect("a gate")).collect();
     assert_eq!(gates, ["support", "detection", "observation", "alert-sanity"]);
     assert!(told[0].starts_with("shop: support: core (gold) takes 16 min (24x7: 1 min to notice, 15 min to answer), 37.0 times the 25.92 s that are allowed; one such outage leaves 99.962 %"), "{}", told[0]);

@@ -1,5 +1,6 @@
 //! One SLO in words and numbers, as both pages show it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::{AlertKind, Exhaustion, SloState, SloStatus};
@@ -103,8 +104,13 @@ pub fn ago(at: Timestamp, now: Timestamp) -> Ago {
 
 /// The links of a service that may stand on a page; `javascript:` and its like may not.
 pub fn links(service: &Service) -> Vec<(String, String)> {
+    web_links(&service.links)
+}
+
+/// Those of these links that may stand on a page.
+pub fn web_links(links: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-    let links = service.links.iter().filter(|(_, url)| is_web(url));
+    let links = links.iter().filter(|(_, url)| is_web(url));
     links.map(|(name, url)| (name.clone(), url.clone())).collect()
 }
 

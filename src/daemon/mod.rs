@@ -26,7 +26,7 @@ use crate::engine::schedule::Grid;
 use crate::engine::{self, Effect, Engine};
 use crate::ledger::{self, Ledger, Writer};
 use crate::model::settings::Alerting;
-use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings};
+use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
 use crate::notify::{self, Notifier};
 use crate::probe::{self, Prober, Report};
 use crate::serve::{self, Command, Readiness, Server, Site};

@@ -87,7 +87,7 @@ pub fn transition(
         AlertKind::BurnSlow => burns(oracle, slo, Severity::Ticket, at),
         AlertKind::Exhausted => exhausted(oracle, slo, at),
         AlertKind::NoData => quiet(oracle, slo, at),
-        AlertKind::Watchdog => Reason::Open,
+        AlertKind::Blind | AlertKind::Watchdog => Reason::Open,
     };
     match (fires, reason) {
         (true, Reason::No) => Err(format!("{name} fires at {at} without a reason")),
@@ -110,7 +110,7 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
     let mut whole = Reason::No;
     for pair in policy.pairs.iter().filter(|pair| pair.severity == severity) {
         let (long, short) = (pair.long.as_micros() as i64, pair.short.as_micros() as i64);
-        let threshold = pair.burn_threshold(slo.window);
+        let threshold = pair.burn_threshold(slo.window.longest());
         let in_long = oracle.counted(slo, at - long, at);
         let in_short = oracle.counted(slo, at - short, at);
         let short_threshold = match policy.short_threshold {
@@ -136,7 +136,7 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
 }
 
 fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
-    let window = slo.window.as_micros() as i64;
+    let window = slo.window.longest().as_micros() as i64;
     let counted = oracle.counted(slo, at - window, at);
     let young = oracle.first(slo).is_none_or(|first| first > at - window);
     let expected = oracle.count(slo, at - window, at).expected();
@@ -201,10 +201,10 @@ fn needed(slo: &Slo, pair: &Pair, interval: i64) -> Option<u64> {
     let policy = slo.policy.as_ref()?;
     let budget = u128::from(slo.objective.budget_ppb()) * u128::from(pair.budget.ppb());
     let scale = u128::from(PPB) * u128::from(PPB) * interval.unsigned_abs() as u128;
-    let n = (budget * slo.window.as_micros() / scale + 1) as u64;
+    let n = (budget * slo.window.longest().as_micros() / scale + 1) as u64;
     let n = n.max(policy.min_bad);
     let slots_in = |length: std::time::Duration| length.as_micros() as u64 / interval as u64;
-    let (numerator, denominator) = pair.burn_threshold(slo.window);
+    let (numerator, denominator) = pair.burn_threshold(slo.window.longest());
     let can = numerator * u128::from(slo.objective.budget_ppb()) < denominator * u128::from(PPB);
     let whole = pair.long.as_micros() % interval as u128 == 0;
     let fits = n <= slots_in(pair.long) && policy.min_bad <= slots_in(pair.short);

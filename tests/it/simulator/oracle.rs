@@ -249,8 +249,8 @@ impl<'w> Oracle<'w> {
                 slo.id, status.at
             ));
         }
-        let tally = self.count(slo, at - slo.window.as_micros() as i64, at);
-        self.same(slo, slo.window.as_micros() as i64, status.at, status.tally, tally)?;
+        let tally = self.count(slo, at - slo.window.longest().as_micros() as i64, at);
+        self.same(slo, slo.window.longest().as_micros() as i64, status.at, status.tally, tally)?;
         let unknown = slo.unknown;
         if status.budget.counted != Counted::of(status.tally, unknown) {
             return Err(format!("{}: a budget of something else: {:?}", slo.id, status.budget));

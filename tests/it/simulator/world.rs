@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nines::model::catalog::UnknownPolicy;
+use nines::model::catalog::{Method, UnknownPolicy};
 use nines::model::check::{Check, Endpoint, TcpCheck};
 use nines::model::{
     AlertPolicy, Catalog, Pair, Probe, ProbeId, Service, Severity, Share, ShortThreshold, Slo,
+    Window,
 };
 
 use super::chance::Chance;
@@ -195,7 +196,7 @@ fn catalog(chance: &mut Chance, probes: &[Probe]) -> Catalog {
         probes: probes.to_vec(),
         slos,
     };
-    Catalog { services: vec![service], tiers: Vec::new(), policies: Vec::new() }
+    Catalog { services: vec![service], ..Catalog::default() }
 }
 
 fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration>) -> Slo {
@@ -207,7 +208,8 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
         probes: probes.iter().map(|probe| probe.id.clone()).collect(),
         latency_under: under,
         objective: objective(chance),
-        window: Duration::from_micros(window.unsigned_abs()),
+        window: Window::Rolling(Duration::from_micros(window.unsigned_abs())),
+        method: Method::Occurrences,
         unknown: match chance.between(0, 5) {
             0 => UnknownPolicy::Bad,
             1 => UnknownPolicy::Good,

@@ -43,6 +43,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "-")]
         input: PathBuf,
     },
+    /// Save what can be read of a ledger that `run` refuses as damaged into a new one.
+    Rescue {
+        #[command(flatten)]
+        ledger: Storage,
+        /// The new ledger's directory.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
 }
 
 /// Which ledger.
@@ -61,6 +69,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Verify { ledger, format } => verify(&ledger.path, *format, out),
         Command::Export { ledger, output } => export(&ledger.path, output, out),
+        Command::Rescue { ledger, to } => rescue(&ledger.path, to, out).map(|()| 0),
         Command::Import { ledger, input } => import(&ledger.path, input, out).map(|()| 0),
     }
 }
@@ -205,5 +214,14 @@ fn import(path: &Path, input: &Path, out: &mut dyn Write) -> anyhow::Result<()> 
     let lines = ledger.import(&mut text).with_context(|| format!("in {}", input.display()))?;
     ledger.close()?;
     writeln!(out, "{lines} lines are in {}", path.display())?;
+    Ok(())
+}
+
+fn rescue(path: &Path, to: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let done = Ledger::rescue(path, to)?;
+    for damage in &done.damage {
+        writeln!(out, "lost: {damage}")?;
+    }
+    writeln!(out, "{} lines are in {}; {} is as it was", done.lines, to.display(), path.display())?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::batch::Entry;
+use super::damage::Damage;
 use crate::model::{Latencies, Observation, Phases, Run, SeriesId, Timestamp, Verdict};
 
 /// The form that this version writes and reads.
@@ -55,6 +56,22 @@ pub(super) struct DamageLine {
     pub why: String,
     /// Hexadecimal.
     pub body: Option<String>,
+}
+
+impl DamageLine {
+    /// A note of damage without bytes.
+    pub fn new(damage: &Damage) -> Self {
+        DamageLine {
+            part: damage.part.word().to_owned(),
+            first_seq: damage.seqs.map(|seqs| seqs.0),
+            last_seq: damage.seqs.map(|seqs| seqs.1),
+            series: damage.series.map(|series| series.0.into()),
+            from: damage.from.map(Timestamp::micros),
+            to: damage.to.map(Timestamp::micros),
+            why: damage.why.clone(),
+            body: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

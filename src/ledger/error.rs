@@ -89,9 +89,9 @@ pub enum LedgerError {
     Missing(PathBuf),
     /// SQLite cannot read the database file.
     #[error(
-        "{} is damaged beyond what its checksums can set aside ({detail}); stop nines, move the \
-         directory away and keep it, then restore a backup, or rescue what is readable as \
-         docs/reference/ledger.md shows", path.display()
+        "{} is damaged beyond what its checksums can set aside ({detail}), and was left as it is; \
+         restore a backup, or save what can be read into a new ledger with `nines ledger rescue` \
+         (docs/reference/ledger.md)", path.display()
     )]
     Malformed {
         /// The database.

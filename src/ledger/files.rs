@@ -166,6 +166,17 @@ fn inspect_log(directory: &Path, disk: &dyn Disk) -> Result<Option<Damage>, Ledg
     Ok(why.map(|why| Damage::new(Part::Log, why)))
 }
 
+/// Keeps writers out of a ledger that is there, without changing anything.
+pub(super) fn hold_unwritten(directory: &Path) -> Result<Option<File>, LedgerError> {
+    let path = directory.join(LOCK);
+    match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LedgerError::Io { doing: "look at", path, source }),
+        Ok(lock) if lock.try_lock_shared().is_ok() => Ok(Some(lock)),
+        Ok(_) => Err(LedgerError::Held { path: directory.into(), pid: None }),
+    }
+}
+
 /// As [`Directory::inspect_log`], changing nothing; a log that somebody writes is left alone.
 pub(super) fn inspect_log_unheld(directory: &Path) -> Result<Option<Damage>, LedgerError> {
     // A lock that cannot be looked at is taken for one that is held.

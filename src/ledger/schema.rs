@@ -31,7 +31,7 @@ pub(super) type Step = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 const STEPS: &[Step] = &[];
 
 /// Two histograms of a day fit into a page of this size; at 4 KiB each would waste half a page.
-const PAGE_BYTES: i64 = 8_192;
+pub(super) const PAGE_BYTES: i64 = 8_192;
 
 /// How long a connection waits for the other one; only checkpoints make them meet.
 const BUSY: Duration = Duration::from_secs(10);

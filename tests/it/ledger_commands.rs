@@ -120,3 +120,23 @@ fn a_running_daemon_is_verified_and_replayed_without_being_stopped() {
     assert!(ran.stdout.contains("shop/availability"), "{ran:?}");
     assert_eq!(daemon.get("/-/ready").status, 200);
 }
+
+#[test]
+fn a_ledger_that_is_refused_says_how_to_rescue_it_and_that_works() {
+    let (from, to) = (scratch("ledger"), scratch("ledger"));
+    golden(from.path());
+    let whole = ledger(&["export"], from.path()).stdout;
+    let database = from.path().join("ledger.db");
+    let mut bytes = fs::read(&database).expect("readable");
+    bytes[100..8_192].fill(0x55);
+    fs::write(&database, &bytes).expect("writable");
+    let ran = ledger(&["verify"], from.path());
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("with `nines ledger rescue`"), "{ran:?}");
+    let new = to.path().join("rescued");
+    let ran = ledger(&["rescue", "--to", new.to_str().expect("plain names")], from.path());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ledger(&["export"], &new).stdout, whole);
+    assert_eq!(verified(&new).0, Some(0));
+    assert_eq!(fs::read(&database).expect("there"), bytes, "it was changed");
+}

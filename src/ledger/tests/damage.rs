@@ -293,8 +293,48 @@ fn what_sqlite_cannot_read_is_refused_with_a_way_out_and_left_alone() {
     fs::write(&path, &bytes).expect("writable");
     let error = Ledger::open(directory.path(), plain()).expect_err("unreadable");
     assert!(matches!(error, LedgerError::Malformed { .. }), "{error:?}");
-    assert!(error.to_string().contains("docs/reference/ledger.md"), "{error}");
+    assert!(error.to_string().contains("`nines ledger rescue`"), "{error}");
     assert_eq!(fs::read(&path).expect("still there"), bytes);
+}
+
+/// Saves what can be read of a ledger that is refused; what came back, which must have been
+/// written and be there once.
+fn rescued(truth: &Truth, bytes: &[u8], what: &str) -> Vec<String> {
+    let (from, to) = (scratch(), scratch());
+    fs::write(from.path().join("ledger.db"), bytes).expect("writable");
+    let saved = Ledger::rescue(from.path(), to.path());
+    let saved = saved.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(fs::read(from.path().join("ledger.db")).expect("there"), bytes, "{what}: changed");
+    let (lines, report) = history(&mut open(to.path()), Timestamp::MIN);
+    let twice = lines.iter().collect::<BTreeSet<_>>().len() < lines.len();
+    assert!(!twice, "{what}: something came back twice");
+    let invented: Vec<_> = lines.iter().filter(|l| !truth.written.contains(*l)).collect();
+    assert!(invented.is_empty(), "{what}: {invented:?} was never written");
+    let told = !saved.damage.is_empty() || !report.damage.is_empty() || !report.known.is_empty();
+    assert!(lines == truth.history || told, "{what}: silently less");
+    lines
+}
+
+#[test]
+fn what_is_refused_as_a_whole_is_rescued_but_for_the_damaged_page() {
+    let directory = scratch();
+    let truth = Truth::of(directory.path());
+    // Without the definitions of its tables, a ledger comes back whole.
+    let mut bytes = truth.bytes.clone();
+    bytes[16..8_192].fill(0x55);
+    assert_eq!(rescued(&truth, &bytes, "page 1"), truth.history);
+    assert_eq!(rescued(&truth, &truth.bytes, "nothing"), truth.history);
+    // Each other page costs what is on it.
+    let pages = truth.bytes.len() / 8_192;
+    let mut left = Vec::new();
+    for page in 1..pages {
+        let mut bytes = truth.bytes.clone();
+        bytes[page * 8_192..(page + 1) * 8_192].fill(0x55);
+        left.push(rescued(&truth, &bytes, &format!("page {}", page + 1)).len());
+    }
+    let all = truth.history.len();
+    let whole = left.iter().filter(|n| **n == all).count();
+    assert!(whole >= 4 && left.iter().sum::<usize>() > all * (pages - 4), "{left:?} of {all}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use hickory_resolver::proto::rr::rdata::{A, AAAA};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
 use super::*;
+use crate::engine::isolation::Silence;
 
 const UNKNOWN: Verdict = Verdict::Unknown(UnknownReason::LocalFault);
 const NO_NAME: Verdict = Verdict::Bad(BadReason::Dns);
@@ -240,5 +241,36 @@ async fn every_kind_of_probe_asks_the_policy_and_a_denied_target_sees_no_connect
     for check in &checks[..4] {
         let observation = once(check, LONG, &allowed, Clock::start()).await;
         assert_eq!(observation.verdict, Verdict::Good, "{check:?}: {observation:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_resolver_answers_is_doubted_and_what_one_denies_is_not() {
+    let server = NameServer::start();
+    let env = env(&[server.at]);
+    for (name, verdict, doubt) in [
+        ("four.test.example", Verdict::Good, None),
+        ("absent.test.example", NO_NAME, None),
+        ("broken.test.example", UNKNOWN, Some(Silence::Resolver)),
+        ("mute.test.example", UNKNOWN, Some(Silence::Resolver)),
+    ] {
+        let target = Target::new(&Check::Name(name.to_owned()), SHORT, &mut Clients::default());
+        let seen = target.observe(SeriesId(0), env.clock.now(), &env).await;
+        assert_eq!(seen.observation.verdict, verdict, "{name}");
+        assert_eq!(seen.doubt.map(|doubt| doubt.about), doubt, "{name}");
+        assert_eq!(seen.cause.is_some(), doubt.is_some(), "{name}");
+        assert!(seen.doubt.is_none_or(|doubt| doubt.elapsed <= SHORT), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn silence_of_a_target_is_doubted_and_its_word_is_not() {
+    let env = env(&[]);
+    let (silent, rude) = (Server::start(hold), Server::start(|stream| answer(stream, b"no\r\n")));
+    for (at, doubt) in [(silent.at, Some(Silence::Target)), (rude.at, None)] {
+        let target = Target::new(&Check::Http(http(at)), SHORT, &mut Clients::default());
+        let seen = target.observe(SeriesId(0), env.clock.now(), &env).await;
+        assert!(matches!(seen.observation.verdict, Verdict::Bad(_)), "{:?}", seen.observation);
+        assert_eq!(seen.doubt.map(|doubt| doubt.about), doubt, "{:?}", seen.observation);
     }
 }

@@ -310,13 +310,14 @@ pub(super) enum BudgetMethod {
     /// One by one.
     Occurrences,
     /// By slices of time.
-    Slices(SliceMethod),
+    Slices(Box<SliceMethod>),
 }
 
 impl Value for BudgetMethod {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
         match &node.data {
-            Data::Map(_) => SliceMethod::read(node, at, problems).map(BudgetMethod::Slices),
+            Data::Map(_) => SliceMethod::read(node, at, problems)
+                .map(|slices| BudgetMethod::Slices(Box::new(slices))),
             Data::Scalar { text, .. } if text == "timeslices" || text == "ratioTimeslices" => {
                 let problem = problems.error(at, format!("`{text}` without the length of a slice"));
                 problem.expected(

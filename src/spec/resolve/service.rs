@@ -366,7 +366,7 @@ pub(super) fn slice(
     const MINUTE: Duration = Duration::from_secs(60);
     let slice = given.value;
     let text = format_duration(slice);
-    if slice < MINUTE || slice.as_micros() % MINUTE.as_micros() != 0 {
+    if slice < MINUTE || !slice.as_micros().is_multiple_of(MINUTE.as_micros()) {
         let message = format!("a slice of {text} is not a whole number of minutes");
         problems.error(&given.at, message).expected("1m, 5m, 1h and the like");
         return None;

@@ -206,7 +206,7 @@ fn needed(slo: &Slo, pair: &Pair, interval: i64) -> Option<u64> {
     let slots_in = |length: std::time::Duration| length.as_micros() as u64 / interval as u64;
     let (numerator, denominator) = pair.burn_threshold(slo.window.longest());
     let can = numerator * u128::from(slo.objective.budget_ppb()) < denominator * u128::from(PPB);
-    let whole = pair.long.as_micros() % interval as u128 == 0;
+    let whole = pair.long.as_micros().is_multiple_of(interval as u128);
     let fits = n <= slots_in(pair.long) && policy.min_bad <= slots_in(pair.short);
     (can && whole && fits).then_some(n)
 }

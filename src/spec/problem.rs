@@ -197,6 +197,20 @@ pub(super) struct Source<'a> {
     pub lines: Vec<&'a str>,
 }
 
+impl Source<'_> {
+    /// The end of the text in place of what lies behind it, where the YAML reader sees the end of
+    /// a text that breaks off.
+    fn clamp(&self, place: Place) -> Place {
+        match self.lines.last() {
+            Some(last) if place.line > self.lines.len() => {
+                let (line, column) = (self.lines.len(), last.chars().count() + 1);
+                Place { line, column, width: 1, ..place }
+            }
+            _ => place,
+        }
+    }
+}
+
 /// Collects problems over all files.
 pub(super) struct Problems<'a> {
     sources: Vec<Source<'a>>,
@@ -273,17 +287,18 @@ impl<'a> Problems<'a> {
     /// A problem at a place, not yet noted.
     pub(super) fn locate(&self, level: Level, at: &At, message: String) -> Problem {
         let source = self.sources.get(at.place.file);
-        let line = source.and_then(|source| source.lines.get(at.place.line.wrapping_sub(1)));
+        let place = source.map_or(at.place, |source| source.clamp(at.place));
+        let line = source.and_then(|source| source.lines.get(place.line.wrapping_sub(1)));
         Problem {
             level,
             file: source.map(|source| source.path.clone()).unwrap_or_default(),
-            line: at.place.line,
-            column: at.place.column,
+            line: place.line,
+            column: place.column,
             path: at.path.to_string(),
             message,
             expected: None,
             hint: None,
-            source: line.map(|line| excerpt(line, &at.place)),
+            source: line.map(|line| excerpt(line, &place)),
         }
     }
 

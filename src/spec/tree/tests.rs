@@ -158,3 +158,16 @@ fn yaml_types_are_those_of_the_core_schema() {
         ("the boolean", "nothing", "text")
     );
 }
+
+#[test]
+fn a_text_that_breaks_off_has_its_problem_at_its_end() {
+    for (text, place) in [("a: {b:", "1:7"), ("a: [", "1:5"), ("x: 1\na: {b:", "2:7")] {
+        let path = std::path::PathBuf::from("a.yaml");
+        let file =
+            crate::spec::SourceFile { root: path.clone(), path, content: text.as_bytes().to_vec() };
+        let problems = crate::spec::load(&[file], &crate::spec::Options::default());
+        let problems = problems.expect_err("no YAML");
+        let last = problems.last().expect("there is one");
+        assert_eq!(format!("{}:{}", last.line, last.column), place, "{text:?}: {last:?}");
+    }
+}

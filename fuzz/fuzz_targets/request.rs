@@ -1,0 +1,72 @@
+//! Requests of anybody: the first line is a method and a target, the others are headers.
+#![no_main]
+
+use std::sync::{Arc, LazyLock, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::Request;
+use libfuzzer_sys::fuzz_target;
+use nines::clock::Clock;
+use nines::engine::{Engine, Options};
+use nines::model::{SeriesId, Settings, Timestamp};
+use nines::serve::{Exposition, Readiness, Site};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt;
+
+/// Most bytes of an answer.
+const MAX_ANSWER: usize = 4 << 20;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(nines_fuzz::runtime);
+static ROUTER: LazyLock<Router> = LazyLock::new(router);
+
+fn router() -> Router {
+    let catalog = nines_fuzz::catalog();
+    let series = catalog.probes().zip(1..).map(|(p, n)| (p.id.clone(), SeriesId(n))).collect();
+    let options = Options { vantage: "local".to_owned(), resend_delay: Duration::from_secs(60) };
+    let mut engine = Engine::new(Arc::new(catalog), &series, options);
+    engine.tick(Timestamp::from_secs(1_700_000_000));
+    // Nobody takes commands: the daemon is gone.
+    let (commands, _) = mpsc::channel(1);
+    let (_, readiness) = watch::channel(Readiness::Ready);
+    let settings = Settings { enable_lifecycle: true, ..Settings::default() };
+    nines::serve::fuzz::router(Site {
+        engine: Arc::new(RwLock::new(engine)),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        own: Arc::new(|_: &mut Exposition| {}),
+        readiness,
+        commands,
+        clock: Clock::starting_at(Timestamp::from_secs(1_700_000_001)),
+    })
+}
+
+fn request(bytes: &[u8]) -> Option<Request<Body>> {
+    let mut lines = bytes.split(|b| *b == b'\n');
+    let first = lines.next()?;
+    let blank = first.iter().position(|b| *b == b' ')?;
+    let mut request = Request::builder().method(&first[..blank]).uri(&first[blank + 1..]);
+    for line in lines.take(64) {
+        let colon = line.iter().position(|b| *b == b':')?;
+        request = request.header(&line[..colon], &line[colon + 1..]);
+    }
+    request.body(Body::empty()).ok()
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let _inside = RUNTIME.enter();
+    let router = ROUTER.clone();
+    let Some(request) = request(bytes) else { return };
+    RUNTIME.block_on(async {
+        let answer = match router.oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        assert!(answer.headers().contains_key("content-security-policy"));
+        assert_ne!(answer.status().as_u16(), 500, "an answer could not be made");
+        let body = to_bytes(answer.into_body(), MAX_ANSWER).await;
+        body.expect("an answer within its bound");
+    });
+});

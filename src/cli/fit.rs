@@ -324,7 +324,7 @@ mod tests {
     fn ratios_become_the_percentages_that_people_see() {
         let check = |ratio: Value, expect: &str| assert_eq!(percent(&ratio), expect, "{ratio}");
         check("0.99937982".into(), "99.937 %");
-        check("0.999999999999".into(), "99.9999999 %");
+        check("0.999999999999".into(), "99.999999999 %");
         check("1".into(), "100 %");
         check("0".into(), "0 %");
         check(Value::Null, number::NO_DATA);

@@ -8,6 +8,7 @@ mod dashboards;
 mod deploy;
 mod simulator;
 mod tidy;
+mod tutorial;
 
 mod bench_scale;
 mod bench_smoke;
@@ -17,6 +18,7 @@ mod e2e_bad_inputs;
 mod e2e_dashboards;
 mod e2e_demo;
 mod e2e_disk;
+mod e2e_fit;
 mod e2e_hostile_clients;
 mod e2e_hostile_targets;
 mod e2e_kill;

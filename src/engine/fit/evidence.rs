@@ -111,6 +111,8 @@ fn without_history(ask: &Ask<'_, '_>) -> Finding {
         Some(time) => format!("{} if probes fail singly, ", number::duration(time)),
         None => String::new(),
     };
+    // At other objectives nobody reads it.
+    let is_need = ask.objective == ask.case.application.objective;
     let sentence = format!(
         "not every service has a history; from nothing it takes at least {singly}{} if outages \
          last {}",
@@ -120,7 +122,7 @@ fn without_history(ask: &Ask<'_, '_>) -> Finding {
     Finding::new(Answer::Unknown, sentence)
         .fact("clean_probe_seconds", probes.and_then(seconds))
         .fact("clean_outage_seconds", seconds(outages))
-        .fact("windows_met_by_luck", lucky(ask))
+        .fact("windows_met_by_luck", is_need.then(|| lucky(ask)))
 }
 
 /// The share of windows that would look met if the availability were exactly the objective: what

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::Objective;
 
+use super::dependencies::within;
 use super::ground::{Ask, Case, budget_time};
 use super::support::{Party, parties};
 use super::{Answer, Gate};
@@ -46,8 +47,17 @@ pub(super) fn offer(case: &Case<'_>) -> Option<Offer> {
     ladder(case.application.objective).into_iter().find_map(|objective| at(case, objective))
 }
 
+/// What rules most objectives out without a look at every gate.
+fn cannot_be(ask: &Ask<'_, '_>) -> bool {
+    let lost = ask.case.composed.as_ref();
+    lost.is_some_and(|lost| within(lost, ask.budget_ratio()) == Answer::Fail)
+}
+
 fn at(case: &Case<'_>, objective: Objective) -> Option<Offer> {
     let ask = Ask { case, objective };
+    if cannot_be(&ask) {
+        return None;
+    }
     let mut conditions = Vec::new();
     for gate in Gate::ALL {
         match gate.judge()(&ask).answer {

@@ -27,17 +27,33 @@ pub(super) fn at_least(least: u64, mean: f64) -> f64 {
 /// The chance that it is exactly this; by logarithms, so that it neither overflows nor vanishes
 /// too early.
 fn exactly(k: u64, mean: f64) -> f64 {
-    let logs: f64 = (1..=k).map(|k| (mean / k as f64).ln()).sum();
-    (logs - mean).exp()
+    (k as f64 * mean.ln() - mean - ln_factorial(k)).exp()
+}
+
+/// ln k!, by Stirling's series where k is not small.
+fn ln_factorial(k: u64) -> f64 {
+    const SMALL: u64 = 32;
+    if k < SMALL {
+        return (2..=k).map(|k| (k as f64).ln()).sum();
+    }
+    let k = k as f64;
+    let series = 1.0 / (12.0 * k) - 1.0 / (360.0 * k.powi(3)) + 1.0 / (1_260.0 * k.powi(5));
+    k * k.ln() - k + 0.5 * (std::f64::consts::TAU * k).ln() + series
 }
 
 /// The chance that a window meets its budget, where outages come at random, `expected` of them in
 /// a window, and last an exponential time of which the budget holds `budget` means.
 pub(super) fn meets(expected: f64, budget: f64) -> f64 {
     // Fewer than this many in nearly all windows.
-    let most = (expected + 12.0 * expected.sqrt() + 40.0) as u64;
-    let chance = |n: u64| exactly(n, expected) * at_least(n, budget);
-    (0..=most.min(MAX_TERMS)).map(chance).sum::<f64>().min(1.0)
+    let most = ((expected + 12.0 * expected.sqrt() + 40.0) as u64).min(MAX_TERMS);
+    // P(X(budget) >= n) for the n at hand, from P(X >= 0) = 1 on.
+    let mut tail = 1.0;
+    let mut sum = 0.0;
+    for n in 0..=most {
+        sum += exactly(n, expected) * tail;
+        tail -= exactly(n, budget);
+    }
+    sum.clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

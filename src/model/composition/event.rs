@@ -5,13 +5,13 @@
 //! ways, down and up, which is exact. How much of that is done is bounded. Every step adds and
 //! multiplies non-negative numbers only, so nothing small is lost beside something large.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Most parts of formulas that are looked at for one probability.
-const MAX_WORK: usize = 2_000_000;
+/// What is known of parts that were weighed before.
+type Known = BTreeMap<Event, f64>;
 
 /// Something that may happen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Event {
     /// This leaf fails.
     Leaf(usize),
@@ -47,45 +47,95 @@ impl Event {
         }
     }
 
-    /// The probability, where leaf `i` fails with `leaves[i]`; none if it would take too long.
-    pub(super) fn probability(&self, leaves: &[f64]) -> Option<f64> {
-        self.weigh(leaves, &mut { MAX_WORK })
+    /// The probability, where leaf `i` fails with `leaves[i]`; none if more parts of formulas
+    /// would have to be looked at than `work`, from which what was done is taken.
+    pub(super) fn probability(&self, leaves: &[f64], work: &mut usize) -> Option<f64> {
+        self.weigh(leaves, work, &mut Known::new())
     }
 
-    fn weigh(&self, leaves: &[f64], work: &mut usize) -> Option<f64> {
+    fn weigh(&self, leaves: &[f64], work: &mut usize, known: &mut Known) -> Option<f64> {
         let (n, parts) = match self {
             Event::Leaf(leaf) => return Some(leaves[*leaf]),
             Event::AtLeast(n, parts) => (*n, parts),
         };
         let uses = self.uses();
-        *work = work.checked_sub(uses.iter().map(|u| u.len()).sum::<usize>() + parts.len())?;
+        *work = work.checked_sub(uses.iter().map(Vec::len).sum::<usize>() + parts.len())?;
         let of = owners(&uses);
         // A leaf in several parts, the one in most of them.
         let shared = of.iter().filter(|(_, of)| of.len() > 1).max_by_key(|(_, of)| of.len());
         let Some((&leaf, _)) = shared else {
-            let each: Option<Vec<f64>> =
-                parts.iter().map(|part| part.weigh(leaves, work)).collect();
-            return Some(at_least(n, &each?));
+            let each = parts.iter().map(|part| part.weigh(leaves, work, known));
+            return Some(at_least(n, &each.collect::<Option<Vec<f64>>>()?));
         };
-        if n == 1 {
-            let (with, without) = split(&uses, leaf);
-            if !without.is_empty() {
-                // Parts that share nothing with those around the leaf are independent of them.
-                let pick = |of: &[usize]| {
-                    Event::AtLeast(1, of.iter().map(|i| parts[*i].clone()).collect())
-                };
-                let one = pick(&with).weigh(leaves, work)?;
-                let rest = pick(&without).weigh(leaves, work)?;
-                return Some(one + (1.0 - one) * rest);
-            }
+        if let Some(weight) = known.get(self) {
+            return Some(*weight);
         }
+        let weight = match n {
+            1 => self.weigh_any(leaf, &uses, leaves, work, known)?,
+            _ => self.weigh_both(leaf, leaves, work, known)?,
+        };
+        known.insert(self.clone(), weight);
+        Some(weight)
+    }
+
+    /// One of the parts happens, several of which share a leaf.
+    fn weigh_any(
+        &self,
+        leaf: usize,
+        uses: &[Vec<usize>],
+        leaves: &[f64],
+        work: &mut usize,
+        known: &mut Known,
+    ) -> Option<f64> {
+        let Event::AtLeast(_, parts) = self else { return self.weigh(leaves, work, known) };
+        let plain = |part: &Event| match part {
+            Event::Leaf(leaf) => Some(*leaf),
+            Event::AtLeast(..) => None,
+        };
+        let alone: BTreeSet<usize> = parts.iter().filter_map(plain).collect();
+        if alone.iter().any(|leaf| uses.iter().filter(|of| of.contains(leaf)).count() > 1) {
+            // Leaves that suffice alone come first; the rest matters only while all of them hold.
+            let none: f64 = alone.iter().map(|leaf| 1.0 - leaves[*leaf]).product();
+            let one = alone.iter().fold(0.0, |one, leaf| one + (1.0 - one) * leaves[*leaf]);
+            let rest = parts.iter().filter(|part| plain(part).is_none());
+            let rest: Vec<Event> = rest.filter_map(|part| part.without(&alone)).collect();
+            return Some(one + none * Event::any(rest).weigh(leaves, work, known)?);
+        }
+        let (with, without) = split(uses, leaf);
+        if without.is_empty() {
+            return self.weigh_both(leaf, leaves, work, known);
+        }
+        // Parts that share nothing with those around the leaf are independent of them.
+        let pick = |of: &[usize]| Event::any(of.iter().map(|part| parts[*part].clone()));
+        let one = pick(&with).weigh(leaves, work, known)?;
+        Some(one + (1.0 - one) * pick(&without).weigh(leaves, work, known)?)
+    }
+
+    /// Looks at a leaf both ways.
+    fn weigh_both(
+        &self,
+        leaf: usize,
+        leaves: &[f64],
+        work: &mut usize,
+        known: &mut Known,
+    ) -> Option<f64> {
         let mut side = |down: bool| match self.given(leaf, down) {
             Left::Never => Some(0.0),
             Left::Always => Some(1.0),
-            Left::Maybe(event) => event.weigh(leaves, work),
+            Left::Maybe(event) => event.weigh(leaves, work, known),
         };
         let (down, up) = (side(true)?, side(false)?);
         Some(leaves[leaf] * down + (1.0 - leaves[leaf]) * up)
+    }
+
+    /// What is left of it while none of these leaves fails; none if it cannot happen then.
+    fn without(&self, up: &BTreeSet<usize>) -> Option<Event> {
+        let (n, parts) = match self {
+            Event::Leaf(leaf) => return (!up.contains(leaf)).then(|| self.clone()),
+            Event::AtLeast(n, parts) => (*n, parts),
+        };
+        let left: Vec<Event> = parts.iter().filter_map(|part| part.without(up)).collect();
+        (left.len() >= n).then(|| Event::at_least(n, left))
     }
 
     /// The leaves of each part, ascending, each once.

@@ -25,7 +25,13 @@ use super::objective::PPB;
 pub const DEFAULT_COMMON_CAUSE_PPB: u32 = PPB / 10;
 
 /// Most parts that a structure may unfold into; beyond, nothing is computed and that is told.
-const MAX_PARTS: usize = 10_000;
+const MAX_PARTS: usize = 2_000;
+/// Most parts of formulas that are looked at for the exact value of a whole structure.
+const MAX_WORK: usize = 20_000;
+/// The same for one term, and for all steps of a search.
+const MAX_TERM_WORK: usize = 2_000;
+/// How finely a share of common causes is searched: a millionth.
+const SHARE_STEP: u32 = 1_000;
 /// Deepest nesting of groups within groups.
 const MAX_DEPTH: usize = 64;
 
@@ -78,10 +84,13 @@ impl Platform {
 
     /// The structure of something that depends on these; none if it is too entangled.
     pub fn structure(&self, depends_on: &[Dependency]) -> Option<Structure> {
-        let mut unfold = Unfold { platform: self, parts: 0, via: BTreeMap::new() };
-        let mut root = unfold.branch(needs(depends_on, &self.index), 0)?;
-        let (via, causes) = (unfold.via, root.causes());
+        let (via, causes) = (BTreeMap::new(), BTreeMap::new());
+        let mut unfold = Unfold { platform: self, parts: 0, via, causes };
+        let mut root = unfold.branch(needs(depends_on, &self.index), None, 0)?;
         root.absorb();
+        let via = unfold.via;
+        let cause = |(members, share_ppb)| Cause { members, share_ppb };
+        let causes: Vec<Cause> = unfold.causes.into_iter().map(cause).collect();
         let event = root.event(&|service| own_event(service, &causes, self.names.len()));
         Some(Structure { n_services: self.names.len(), root, causes, event, via })
     }
@@ -127,24 +136,56 @@ struct Unfold<'a> {
     parts: usize,
     /// From a service to the one that needs it, on the first way that was found.
     via: BTreeMap<usize, usize>,
+    /// The largest share of common causes that is declared for the same services.
+    causes: BTreeMap<Vec<usize>, u32>,
+}
+
+/// What must hold around a branch, and so need not be said in it again.
+struct Scope<'a> {
+    services: &'a BTreeSet<usize>,
+    groups: &'a BTreeMap<(usize, Vec<usize>), Option<u32>>,
+    around: Option<&'a Scope<'a>>,
+}
+
+impl Scope<'_> {
+    fn has_service(&self, service: usize) -> bool {
+        self.services.contains(&service)
+            || self.around.is_some_and(|around| around.has_service(service))
+    }
+
+    fn has_group(&self, group: &(usize, Vec<usize>)) -> bool {
+        self.groups.contains_key(group) || self.around.is_some_and(|a| a.has_group(group))
+    }
 }
 
 impl Unfold<'_> {
-    fn branch(&mut self, needs: Vec<Need>, depth: usize) -> Option<Branch> {
+    fn branch(
+        &mut self,
+        needs: Vec<Need>,
+        around: Option<&Scope<'_>>,
+        depth: usize,
+    ) -> Option<Branch> {
         let mut branch = Branch::default();
         let mut open = needs;
-        let mut groups = BTreeSet::new();
-        while let Some(need) = open.pop() {
+        let mut groups = BTreeMap::new();
+        while let Some(Need { need, mut of, common_cause_ppb }) = open.pop() {
             self.parts += 1;
             if self.parts > MAX_PARTS || depth > MAX_DEPTH {
                 return None;
             }
-            if need.need < need.of.len() {
-                groups.insert(need);
+            if need < of.len() {
+                of.sort_unstable();
+                let share = self.causes.entry(of.clone()).or_default();
+                *share = common_cause_ppb.unwrap_or(DEFAULT_COMMON_CAUSE_PPB).max(*share);
+                let known = |around: &Scope<'_>| around.has_group(&(need, of.clone()));
+                if !around.is_some_and(known) {
+                    groups.insert((need, of), common_cause_ppb);
+                }
                 continue;
             }
-            for service in need.of {
-                if branch.services.insert(service) {
+            for service in of {
+                let known = around.is_some_and(|around| around.has_service(service));
+                if !known && branch.services.insert(service) {
                     let its = self.platform.needs[service].clone();
                     for below in its.iter().flat_map(|need| &need.of) {
                         self.via.entry(*below).or_insert(service);
@@ -153,13 +194,19 @@ impl Unfold<'_> {
                 }
             }
         }
-        for Need { need, mut of, common_cause_ppb } in groups {
+        let scope = Scope { services: &branch.services, groups: &groups, around };
+        let mut unfolded = Vec::with_capacity(groups.len());
+        for ((need, members), common_cause_ppb) in &groups {
             let plain = |service| vec![Need { need: 1, of: vec![service], common_cause_ppb: None }];
-            let branches: Option<Vec<Branch>> =
-                of.iter().map(|service| self.branch(plain(*service), depth + 1)).collect();
-            of.sort_unstable();
-            branch.groups.push(Group { need, members: of, common_cause_ppb, branches: branches? });
+            let branches: Option<Vec<Branch>> = members
+                .iter()
+                .map(|service| self.branch(plain(*service), Some(&scope), depth + 1))
+                .collect();
+            let (need, members) = (*need, members.clone());
+            let common_cause_ppb = *common_cause_ppb;
+            unfolded.push(Group { need, members, common_cause_ppb, branches: branches? });
         }
+        branch.groups = unfolded;
         Some(branch)
     }
 }
@@ -212,21 +259,6 @@ impl Branch {
         self.groups.retain(Group::can_fail);
     }
 
-    fn causes(&self) -> Vec<Cause> {
-        let mut causes = BTreeMap::new();
-        self.collect_causes(&mut causes);
-        let cause = |(members, share_ppb)| Cause { members, share_ppb };
-        causes.into_iter().map(cause).collect()
-    }
-
-    fn collect_causes(&self, causes: &mut BTreeMap<Vec<usize>, u32>) {
-        for group in &self.groups {
-            let share = causes.entry(group.members.clone()).or_default();
-            *share = group.share_ppb().max(*share);
-            group.branches.iter().for_each(|branch| branch.collect_causes(causes));
-        }
-    }
-
     fn event(&self, own: &dyn Fn(usize) -> Vec<Event>) -> Event {
         let services = self.services.iter().flat_map(|service| own(*service));
         let groups = self.groups.iter().map(|group| group.event(own));
@@ -238,10 +270,6 @@ impl Group {
     /// How many branches must fail for the group to fail.
     fn fatal(&self) -> usize {
         self.branches.len() + 1 - self.need
-    }
-
-    fn share_ppb(&self) -> u32 {
-        self.common_cause_ppb.unwrap_or(DEFAULT_COMMON_CAUSE_PPB)
     }
 
     fn is(&self, other: &Group) -> bool {
@@ -368,7 +396,7 @@ impl Structure {
     /// The unavailability of the whole, where service `i` loses `own[i]` parts per billion.
     pub fn composed(&self, own: &[Option<u32>]) -> Composed {
         let known = self.root.all(&|service| own[service].is_some());
-        let independent = || self.event.probability(&self.leaves(own));
+        let independent = || self.event.probability(&self.leaves(own), &mut { MAX_WORK });
         Composed {
             worst: bound::worst(&self.root, own),
             independent: known.then(independent).flatten().map(Independent),
@@ -389,7 +417,7 @@ impl Structure {
                 return own[service].map(|ppb| f64::from(ppb) / f64::from(PPB));
             }
             let event = branch.event(&|s| own_event(s, &self.causes, self.n_services));
-            event.probability(&self.leaves(own))
+            event.probability(&self.leaves(own), &mut { MAX_TERM_WORK })
         };
         Composed {
             worst: bound::worst(&branch, own),
@@ -408,10 +436,11 @@ impl Structure {
         (numerator, denominator): (u128, u128),
     ) -> Option<u32> {
         let Of::Group(group) = term.0 else { return None };
-        let fits = |share_ppb: u32| {
+        let mut work = 10 * MAX_TERM_WORK;
+        let mut fits = |share_ppb: u32| {
             let causes = [Cause { members: group.members.clone(), share_ppb }];
             let event = group.event(&|s| own_event(s, &causes, self.n_services));
-            let lost = event.probability(&leaves(own, &causes));
+            let lost = event.probability(&leaves(own, &causes), &mut work);
             lost.is_some_and(|lost| Independent(lost).fits(numerator, denominator))
         };
         if fits(PPB) {
@@ -421,7 +450,7 @@ impl Structure {
         if !fits(low) {
             return None;
         }
-        while high - low > 1 {
+        while high - low > SHARE_STEP {
             let middle = low + (high - low) / 2;
             if fits(middle) { low = middle } else { high = middle }
         }

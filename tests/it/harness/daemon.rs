@@ -127,6 +127,11 @@ impl Daemon {
         command
     }
 
+    /// The directory of its specs.
+    pub fn specs(&self) -> PathBuf {
+        self.dir.path().join("specs")
+    }
+
     /// Its ledger's directory.
     pub fn storage(&self) -> PathBuf {
         self.dir.path().join("data")

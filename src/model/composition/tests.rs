@@ -391,13 +391,15 @@ proptest! {
             begin = (here + arc(i)) % 1.0;
             (here, arc(i))
         }).collect();
-        let mut edges: Vec<f64> = arcs.iter().flat_map(|(from, l)| [*from, (from + l) % 1.0]).collect();
+        let ends = arcs.iter().flat_map(|(from, l)| [*from, (from + l) % 1.0]);
+        let mut edges: Vec<f64> = ends.collect();
         edges.extend([0.0, 1.0]);
         edges.sort_by(f64::total_cmp);
         let lost: f64 = edges.windows(2).map(|pair| {
             let middle = f64::midpoint(pair[0], pair[1]);
             let is_down = |(from, l): &(f64, f64)| (middle - from).rem_euclid(1.0) < *l;
-            let down = arcs.iter().enumerate().fold(0, |d, (i, arc)| d | (u32::from(is_down(arc)) << i));
+            let each = arcs.iter().enumerate();
+            let down = each.fold(0, |d, (i, arc)| d | (u32::from(is_down(arc)) << i));
             if states.all(&root, down) { 0.0 } else { pair[1] - pair[0] }
         }).sum();
         let structure = structure_of(&platform, &root);
@@ -407,7 +409,9 @@ proptest! {
     }
 
     #[test]
-    fn plain_services_in_series_reach_both_bounds(own in proptest::collection::vec(1..=PPB / 16, 1..8)) {
+    fn plain_services_in_series_reach_both_bounds(
+        own in proptest::collection::vec(1..=PPB / 16, 1..8),
+    ) {
         let names: Vec<String> = (0..own.len()).map(|i| format!("s{i}")).collect();
         let rows: Vec<Row<'_>> = names.iter().map(|name| (name.as_str(), "99%", vec![])).collect();
         let mut platform = platform(&rows);

@@ -111,6 +111,13 @@ fn a_disk_that_may_not_be_written_is_refused_with_the_remedy_and_left_alone() {
     daemon.launch_with(disk.launcher());
     daemon.restart();
     let origin = status(&daemon);
+    // What is killed before any of it is durable has no history to go on with.
+    until("the beginning to be durable", SOON, || {
+        let name = "nines_ledger_last_durable_timestamp_seconds";
+        let exposition = daemon.metrics();
+        let durable = exposition.samples.iter().find(|sample| sample.name == name)?.value;
+        (durable > origin.at.as_secs_f64() + 1.0).then_some(())
+    });
     daemon.kill();
     disk.read_only(true);
     let output = daemon.command().output().expect("it starts and ends");

@@ -126,6 +126,12 @@ impl Drive {
         *state = State { model, ..State::default() };
     }
 
+    /// Forgets whoever has files open: they were killed. What they wrote and did not sync is in
+    /// the system's memory still.
+    pub fn abandon(&self) {
+        self.state().sharing = Sharing::default();
+    }
+
     /// What has been done to it since it was loaded.
     pub fn log(&self) -> Vec<Op> {
         self.state().log.clone()

@@ -243,6 +243,8 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
         description: None,
         probes: probes.iter().map(id).collect(),
         latency_under: Some(Duration::from_millis(50)),
+        prometheus: None,
+        notify: Vec::new(),
         objective: "99.9%".parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),
         method: nines::model::catalog::Method::Occurrences,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Format;
 use crate::daemon::files;
-use crate::engine::feasibility::{self, Feasibility, Fraction};
+use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
 use crate::engine::fit::{self, Ground};
 use crate::model::evidence::DECLARED_OUTAGE;
 use crate::model::{Catalog, Severity, Slo, Window, decimal, number};
@@ -71,7 +71,7 @@ pub fn config_warnings(config: &spec::config::Config, loaded: Option<&Loaded>) -
 /// What arithmetic found, as problems at the lines that declare the SLOs.
 fn warnings(loaded: &Loaded, findings: &[Feasibility]) -> Vec<Problem> {
     let warning = |each: &Feasibility, finding: &feasibility::Finding| {
-        let message = format!("{}: {}", each.slo, finding.message());
+        let message = format!("{}: {}", each.slo, finding.message(each.event));
         loaded.places.warning(each.slo.as_str(), message, finding.hint())
     };
     let of = |each| move |finding| warning(each, finding);
@@ -169,18 +169,23 @@ fn starts_per_second(catalog: &Catalog) -> Option<String> {
 }
 
 fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} of budget in {}; one failed probe costs {}",
-        number::duration(each.budget),
-        match slo.window {
-            Window::Rolling(_) => slo.window.to_string(),
-            Window::Calendar(_) => format!("the shortest {}", slo.window),
-        },
-        percent(each.lost_probe),
-    )];
+    let window = match slo.window {
+        Window::Rolling(_) => slo.window.to_string(),
+        Window::Calendar(_) => format!("the shortest {}", slo.window),
+    };
+    let budget = format!("{} of budget in {window}", number::duration(each.budget));
+    if let Some(prometheus) = &slo.prometheus {
+        return vec![format!("{budget}; measured by Prometheus `{}`", prometheus.server)];
+    }
+    let costs = percent(each.lost_probe);
+    let mut lines = vec![match each.event {
+        Event::Slice => format!("{budget}; one bad slice costs {costs}"),
+        _ => format!("{budget}; one failed probe costs {costs}"),
+    }];
     for severity in Severity::ALL {
         let fires = |pair: &&feasibility::PairFeasibility| pair.pair.severity == severity;
-        let pairs: Vec<String> = each.pairs.iter().filter(fires).map(pair_words).collect();
+        let words = |pair| pair_words(pair, each.event);
+        let pairs: Vec<String> = each.pairs.iter().filter(fires).map(words).collect();
         if !pairs.is_empty() {
             lines.push(format!("{}: {}", severity.word(), pairs.join(", ")));
         }
@@ -190,19 +195,20 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
     }
     let time = each.evidence_time.map_or("ages".to_owned(), number::duration);
     lines.push(format!(
-        "proven at 95 % by {} good probes in a row ({time}) if failures come singly, by {} \
+        "proven at 95 % by {} good {}s in a row ({time}) if failures come singly, by {} \
          without one if they come as outages of {}",
         each.evidence_probes,
+        each.event.word(),
         number::duration(each.met_after),
         number::duration(DECLARED_OUTAGE),
     ));
     lines
 }
 
-fn pair_words(each: &feasibility::PairFeasibility) -> String {
+fn pair_words(each: &feasibility::PairFeasibility, event: Event) -> String {
     let name = each.pair.name();
     match each.fires_on {
-        Some(n) => format!("{name} on failing probe {n}"),
+        Some(n) => format!("{name} on failing {} {n}", event.word()),
         None => format!("{name} never"),
     }
 }
@@ -238,7 +244,7 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
         "evidence_probes": each.evidence_probes,
         "evidence_seconds": each.evidence_time.map(seconds),
         "met_after_seconds": seconds(each.met_after),
-        "findings": each.findings.iter().map(|f| f.message()).collect::<Vec<_>>(),
+        "findings": each.findings.iter().map(|f| f.message(each.event)).collect::<Vec<_>>(),
     })
 }
 

@@ -128,6 +128,15 @@ fn settle(flags: &Flags) -> anyhow::Result<(Settings, Catalog)> {
     }
     settings.enable_lifecycle |= flags.enable_lifecycle;
     let loaded = flags::load(&settings.specs, &flags::options(&settings, &config))?;
+    let unmeasured =
+        loaded.catalog.slos().find_map(|(_, slo)| Some((&slo.id, slo.prometheus.as_ref()?)));
+    if let Some((slo, prometheus)) = unmeasured {
+        anyhow::bail!(
+            "{slo} is measured by Prometheus `{}`, which this version cannot ask; use a source of \
+             type nines, or leave it out of --specs",
+            prometheus.server
+        );
+    }
     let warnings = super::check::config_warnings(&config, Some(&loaded));
     for warning in warnings.iter().chain(&loaded.warnings) {
         tracing::warn!(place = warning.location(), "{}", warning.message);

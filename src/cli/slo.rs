@@ -5,7 +5,7 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::model::{Objective, Share, number};
+use crate::model::{Objective, Share, decimal, number};
 
 use super::{Format, client};
 
@@ -120,7 +120,8 @@ fn row(slo: &Value) -> [String; 8] {
 
 fn details(slo: &Value) -> Vec<[String; 2]> {
     let status = &slo["status"];
-    let count = |key: &str| status[key].as_u64().unwrap_or(0);
+    let parts = status["parts_per_event"].as_u64().unwrap_or(1);
+    let count = |key: &str| events(status[key].as_u64().unwrap_or(0), parts);
     let mut rows = vec![
         ["SLO".to_owned(), text(&slo["id"])],
         ["team".to_owned(), text(&slo["team"])],
@@ -128,7 +129,7 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["as of".to_owned(), text(&status["at"])],
         ["SLI".to_owned(), sli(status)],
         [
-            "slots".to_owned(),
+            if slo["slice"].is_null() { "slots" } else { "slices" }.to_owned(),
             format!(
                 "{} good, {} bad, {} unknown, {} excluded",
                 count("good"),
@@ -143,11 +144,28 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["evidence".to_owned(), text(&status["evidence"])],
         ["state".to_owned(), state(slo)],
     ];
+    let targets = slo["notification_targets"].as_array().into_iter().flatten();
+    let targets: Vec<String> =
+        targets.map(|t| format!("{} ({})", text(&t["name"]), text(&t["target"]))).collect();
+    if !targets.is_empty() {
+        rows.push(["to be told".to_owned(), targets.join(", ")]);
+    }
+    for past in slo["periods"].as_array().into_iter().flatten() {
+        let said = format!("{}, {}", sli(past), text(&past["accounting"]));
+        rows.push([format!("until {}", text(&past["period"]["end"])), said]);
+    }
     for burn in status["burn"].as_array().into_iter().flatten() {
         let rate = burn["rate"].as_str().map_or(number::NO_DATA.to_owned(), |r| format!("{r}x"));
         rows.push([format!("burn over {}", text(&burn["window"])), rate]);
     }
     rows
+}
+
+/// So many events: whole ones, or slices to the hundredth, cut up.
+fn events(n: u64, parts: u64) -> String {
+    let hundredths = (u128::from(n) * 100).div_ceil(parts.max(1).into());
+    let text = decimal::fixed(hundredths as i128, 100, 2).unwrap_or_default();
+    decimal::trim_zeros(&text).to_owned()
 }
 
 fn text(value: &Value) -> String {

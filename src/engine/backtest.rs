@@ -94,7 +94,7 @@ pub fn replay(
     let slices = Slices::of(slots, slo, last);
     let histories = slices.as_ref().map_or(slots, Slices::histories);
     let mut run = Run::new(&policy);
-    let edges: Vec<_> = [Duration::ZERO].into_iter().chain(policy.windows()).collect();
+    let edges = edges(&policy);
     let mut verdicts = Vec::with_capacity(policy.pairs.len());
     let mut at = first;
     while at <= last {
@@ -106,6 +106,21 @@ pub fn replay(
         at = at.plus(SECOND * step_over(histories, slo, &edges, &run, at));
     }
     Some(run.finish(histories, slo, &policy))
+}
+
+/// How far back everything lies that a verdict of this policy depends on, ascending.
+fn edges(policy: &AlertPolicy) -> Vec<Duration> {
+    let of = |pair: &Pair| {
+        let windows = [Duration::ZERO, pair.short, pair.long];
+        // Where the look-backs lay when the pair began to hold.
+        let begun = windows.map(|window| window + pair.hold);
+        windows.into_iter().chain(begun)
+    };
+    let mut edges: Vec<Duration> = policy.pairs.iter().flat_map(of).collect();
+    edges.push(Duration::ZERO);
+    edges.sort_unstable();
+    edges.dedup();
+    edges
 }
 
 /// How many seconds to the next tick at which a verdict could differ from the one at `at`.

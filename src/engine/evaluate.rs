@@ -211,13 +211,24 @@ pub struct PairVerdict {
     pub blind: bool,
 }
 
-/// Judges one pair of the policy at one tick.
+/// Judges one pair of the policy at one tick. A pair that must hold for a while fires if it would
+/// have fired at every tick of that while; so nothing needs to be remembered.
 pub fn judge_pair(
     moment: &Moment<'_>,
     slo: &Slo,
     pair: &Pair,
     policy: &AlertPolicy,
 ) -> PairVerdict {
+    let now = judge_now(moment, slo, pair, policy);
+    let holds = |back| {
+        let then = Moment::new(moment.histories, moment.at.minus(Duration::from_secs(back)));
+        judge_now(&then, slo, pair, policy).fires
+    };
+    let fires = now.fires && (1..=pair.hold.as_secs()).rev().all(holds);
+    PairVerdict { fires, ..now }
+}
+
+fn judge_now(moment: &Moment<'_>, slo: &Slo, pair: &Pair, policy: &AlertPolicy) -> PairVerdict {
     let long = Look::back(moment, pair.long, slo.unknown);
     let short = Look::back(moment, pair.short, slo.unknown);
     let blind = short.counted.total() == 0;

@@ -62,6 +62,8 @@ impl Fraction {
 pub struct Feasibility {
     /// Which SLO.
     pub slo: SloId,
+    /// What can fail.
+    pub event: Event,
     /// The budget as time of full outage; of a calendar, that of its shortest period.
     pub budget: Duration,
     /// How many slots are scheduled in the window; of a calendar, in its shortest period.
@@ -95,6 +97,37 @@ pub struct PairFeasibility {
     pub interval_max: Duration,
 }
 
+/// What an SLO counts, so what can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Probes, one by one.
+    Probe,
+    /// Slices of time.
+    Slice,
+    /// What somebody else measures, nobody here knows how often.
+    Unknown,
+}
+
+impl Event {
+    /// The word for one.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Event::Probe => "probe",
+            Event::Slice => "slice",
+            Event::Unknown => "event",
+        }
+    }
+
+    /// One that is bad on its own.
+    pub const fn lost(self) -> &'static str {
+        match self {
+            Event::Probe => "lost probe",
+            Event::Slice => "bad slice",
+            Event::Unknown => "bad event",
+        }
+    }
+}
+
 /// Something that arithmetic alone shows to be unwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -112,7 +145,7 @@ pub enum Finding {
 
 impl Finding {
     /// The finding in words, without the SLO's name.
-    pub fn message(&self) -> String {
+    pub fn message(&self, event: Event) -> String {
         match self {
             Finding::Dead(pair) => format!(
                 "the {} pair {} can never fire: it asks for more errors than a full outage makes",
@@ -120,10 +153,11 @@ impl Finding {
                 pair.name()
             ),
             Finding::TooFewSlots(pair, min_bad) => format!(
-                "the {} pair {} can never fire: its short window has fewer probes than minBad, \
+                "the {} pair {} can never fire: its short window has fewer {}s than minBad, \
                  which is {min_bad}",
                 pair.severity.word(),
-                pair.name()
+                pair.name(),
+                event.word()
             ),
             Finding::ShortBelowInterval(pair) => format!(
                 "the short window of the {} pair {} is shorter than the interval and is empty \
@@ -132,9 +166,9 @@ impl Finding {
                 pair.name()
             ),
             Finding::OneLostProbePages(pair, _) => {
-                format!("one lost probe pages (pair {})", pair.name())
+                format!("one {} pages (pair {})", event.lost(), pair.name())
             }
-            Finding::LostProbeSpendsAll => "one lost probe spends the whole budget".to_owned(),
+            Finding::LostProbeSpendsAll => format!("one {} spends the whole budget", event.lost()),
         }
     }
 
@@ -189,6 +223,11 @@ pub fn assess_slo(slo: &Slo, intervals: &[Duration]) -> Feasibility {
     let counted = Counted::default();
     Feasibility {
         slo: slo.id.clone(),
+        event: match (slo.method.slice(), intervals) {
+            (Some(_), _) => Event::Slice,
+            (None, []) => Event::Unknown,
+            (None, _) => Event::Probe,
+        },
         budget: Budget::new(counted, slo.objective, window).total_time(),
         slots,
         lost_probe,
@@ -280,6 +319,10 @@ fn findings(
     intervals: &[Duration],
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if intervals.is_empty() {
+        // Nobody knows how often something else than a probe measures.
+        return findings;
+    }
     if lost_probe.is_whole() {
         findings.push(Finding::LostProbeSpendsAll);
     }

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::catalog::NotificationTarget;
 use crate::model::decimal;
 use crate::model::time::format_duration;
 use crate::model::window::Period;
@@ -28,9 +29,19 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "method": slo.method.word(),
         "slice": slo.method.slice().map(format_duration),
         "unknown": slo.unknown.word(),
+        "prometheus": slo.prometheus.as_ref().map(|prometheus| prometheus.server.as_str()),
+        "notification_targets": slo.notify.iter().map(target_json).collect::<Value>(),
         "policy": slo.policy.as_ref().map(|policy| policy.name.as_str()),
         "status": status.map(status_json),
         "alerts": alerts.iter().map(alert_json).collect::<Value>(),
+    })
+}
+
+fn target_json(target: &NotificationTarget) -> Value {
+    json!({
+        "name": target.name.as_str(),
+        "target": target.target,
+        "description": target.description,
     })
 }
 
@@ -65,6 +76,9 @@ pub fn status_json(status: &SloStatus) -> Value {
         put("parts_per_event", status.budget.parts.into());
     }
     put("sli", status.budget.counted.sli().into());
+    let (low, high) = bounds(tally);
+    put("sli_low", low.into());
+    put("sli_high", high.into());
     put("coverage", status.coverage.ratio().into());
     put("budget", budget_json(status));
     put("accounting", status.accounting.words().into());
@@ -74,6 +88,14 @@ pub fn status_json(status: &SloStatus) -> Value {
     put("exhaustion", exhaustion_json(status.exhaustion));
     put("totals", tally_json(status.totals));
     Value::Object(map)
+}
+
+/// The share of good if all that is unknown was bad, and if all of it was good, cut; none without
+/// events. What was measured lies between the two.
+fn bounds(tally: Tally) -> (Option<String>, Option<String>) {
+    let expected = u128::from(tally.expected());
+    let of = |good: u64| decimal::ratio(good.into(), expected);
+    (of(tally.good), of(tally.good.saturating_add(tally.unknown)))
 }
 
 /// The budget of a status: how much there was, is spent and is left.
@@ -138,6 +160,16 @@ mod tests {
     use crate::model::evidence::Evidence;
 
     #[test]
+    fn unknown_time_bounds_what_can_be_said() {
+        let tally = Tally { good: 2_591_970, bad: 0, unknown: 30, excluded: 7 };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(bounds(tally), (text("0.999988425"), text("1")));
+        let half = Tally { good: 1, bad: 1, unknown: 2, excluded: 0 };
+        assert_eq!(bounds(half), (text("0.25"), text("0.75")));
+        assert_eq!(bounds(Tally::ZERO), (None, None));
+    }
+
+    #[test]
     fn a_status_is_rendered_as_the_contract_shows_it() {
         let counted = Counted { good: 2_591_400, bad: 600 };
         let status = SloStatus {
@@ -165,6 +197,6 @@ mod tests {
             assumed_outage: Duration::from_secs(300),
             pairs: Vec::new(),
         };
-        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"scheduled":2592000,"sli":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
+        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"scheduled":2592000,"sli":"0.999768518","sli_high":"0.999768518","sli_low":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
     }
 }

@@ -176,10 +176,12 @@ pub struct Slo {
     pub display_name: Option<String>,
     /// What it promises, in words.
     pub description: Option<String>,
-    /// The probes whose slots count; never empty, all of the same service.
+    /// The probes whose slots count, all of the same service; empty if a Prometheus counts.
     pub probes: Vec<ProbeId>,
     /// Good means succeeded within this time, both included.
     pub latency_under: Option<Duration>,
+    /// The metrics that count in place of probes.
+    pub prometheus: Option<Prometheus>,
     /// The promised share.
     pub objective: Objective,
     /// Over which time.
@@ -190,6 +192,78 @@ pub struct Slo {
     pub unknown: UnknownPolicy,
     /// When to tell somebody; none for silence.
     pub policy: Option<Arc<AlertPolicy>>,
+    /// Whom to tell, as far as the specs say; Alertmanager's routes decide.
+    pub notify: Vec<NotificationTarget>,
+}
+
+/// Somebody who is to be told, and by which way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotificationTarget {
+    /// Its name.
+    pub name: Name,
+    /// The way: `email`, `slack` and so on.
+    pub target: String,
+    /// What it is.
+    pub description: Option<String>,
+}
+
+/// What a Prometheus is asked, in place of probing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prometheus {
+    /// The server, by its name in the operator's config.
+    pub server: Name,
+    /// What is asked.
+    pub measure: Measure,
+    /// Whether the metrics only rise.
+    pub counter: bool,
+}
+
+/// What the answers of a Prometheus mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Good events and all events.
+    Good {
+        /// PromQL for the good ones.
+        good: String,
+        /// PromQL for all.
+        total: String,
+    },
+    /// Bad events and all events.
+    Bad {
+        /// PromQL for the bad ones.
+        bad: String,
+        /// PromQL for all.
+        total: String,
+    },
+    /// A ratio that the server works out.
+    Ratio {
+        /// PromQL for the ratio.
+        query: String,
+        /// Whether it is one of good events; else of bad ones.
+        of_good: bool,
+    },
+    /// Values, each of which is good if it compares so.
+    Threshold {
+        /// PromQL for the value.
+        query: String,
+        /// How it is compared.
+        op: Compare,
+        /// With what, in billionths.
+        nano: u64,
+    },
+}
+
+/// How a value is compared with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Below it.
+    Below,
+    /// At most as much.
+    AtMost,
+    /// Above it.
+    Above,
+    /// At least as much.
+    AtLeast,
 }
 
 /// What an SLO counts: the budgeting method, as OpenSLO has it.

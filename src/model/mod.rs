@@ -33,7 +33,7 @@ pub use name::{Name, ProbeId, SloId};
 pub use objective::{Objective, Share};
 pub use observation::{Observation, Phases};
 pub use outcome::{BadReason, Outcome, UnknownReason, Verdict};
-pub use policy::{AlertPolicy, Pair, Severity, ShortThreshold};
+pub use policy::{AlertPolicy, Limit, Pair, Severity, ShortThreshold};
 pub use settings::Settings;
 pub use tally::Tally;
 pub use text::ParseError;

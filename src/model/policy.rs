@@ -41,26 +41,59 @@ pub struct Pair {
     pub severity: Severity,
     /// The window that decides.
     pub long: Duration,
-    /// The window that ends the alert soon after the trouble has ended; shorter than `long`.
+    /// The window that ends the alert soon after the trouble has ended; at most `long`, and
+    /// equal to it where one window decides alone.
     pub short: Duration,
-    /// The share of the whole budget whose spending within `long` fires, above 0.
-    pub budget: Share,
+    /// What must be exceeded.
+    pub limit: Limit,
+    /// For how long it must hold at every tick before the pair fires.
+    pub hold: Duration,
+}
+
+/// What the long window of a pair must exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// A share of the whole budget, above 0; what burn rate that is follows from the window.
+    Budget(Share),
+    /// A burn rate, whatever the window.
+    Burn {
+        /// In billionths.
+        nano: u64,
+        /// Whether reaching it is enough.
+        or_equal: bool,
+    },
 }
 
 impl Pair {
     /// The burn rate above which the pair fires, `share * window / long`, as a reduced fraction
     /// (SRE Workbook, chapter 5: 2 % in 1 h of 30 d is 14.4).
     pub fn burn_threshold(&self, window: Duration) -> (u128, u128) {
-        let numerator = u128::from(self.budget.ppb()) * window.as_micros();
-        let denominator = u128::from(PPB) * self.long.as_micros().max(1);
+        let (numerator, denominator) = match self.limit {
+            Limit::Budget(share) => (
+                u128::from(share.ppb()) * window.as_micros(),
+                u128::from(PPB) * self.long.as_micros().max(1),
+            ),
+            Limit::Burn { nano, or_equal: false } => (nano.into(), PPB.into()),
+            // Strictly above a hair less: 10^-15 of a burn rate, which no count of events that
+            // fits a window can tell from the rate itself.
+            Limit::Burn { nano, or_equal: true } => {
+                let fine = u128::from(nano) * 1_000_000;
+                (fine.saturating_sub(1), u128::from(PPB) * 1_000_000)
+            }
+        };
         let divisor = super::decimal::gcd(numerator, denominator).max(1);
         (numerator / divisor, denominator / divisor)
     }
 
-    /// The pair's stable name, such as `1h/5m`.
+    /// The pair's stable name, such as `1h/5m`, `1h for 5m`.
     pub fn name(&self) -> String {
         use super::time::format_duration;
-        format!("{}/{}", format_duration(self.long), format_duration(self.short))
+        let (long, short) = (format_duration(self.long), format_duration(self.short));
+        let windows = if long == short { long } else { format!("{long}/{short}") };
+        match self.hold.is_zero() {
+            true => windows,
+            false => format!("{windows} for {}", format_duration(self.hold)),
+        }
     }
 }
 
@@ -97,7 +130,8 @@ impl AlertPolicy {
             severity,
             long: Duration::from_secs(long_m * 60),
             short: Duration::from_secs(short_m * 60),
-            budget: Share::from_ppb(percent * 10_000_000).expect("at most 10 %"),
+            limit: Limit::Budget(Share::from_ppb(percent * 10_000_000).expect("at most 10 %")),
+            hold: Duration::ZERO,
         };
         Arc::new(AlertPolicy {
             name: Self::WORKBOOK.parse().expect("a valid name"),

@@ -154,7 +154,7 @@ impl SloRules<'_> {
         long.dedup();
         let ratios = self.policy.windows().into_iter().map(|window| self.ratio(window));
         let events = long.into_iter().map(|window| self.events(window));
-        let burns = Severity::ALL.into_iter().filter_map(|severity| self.burn(severity));
+        let burns = Severity::ALL.into_iter().flat_map(|severity| self.burns(severity));
         let rest = [self.exhausted(), self.no_data()];
         Group {
             name: format!("nines/{}", self.slo.id),
@@ -202,10 +202,18 @@ impl SloRules<'_> {
         names.iter().map(one).collect::<Vec<_>>().join(" + ")
     }
 
-    /// The alert of one severity: any of its pairs.
-    fn burn(&self, severity: Severity) -> Option<Rule> {
+    /// The alert of one severity, any of its pairs: a rule for each time that they must hold.
+    fn burns(&self, severity: Severity) -> Vec<Rule> {
         let pairs = self.policy.pairs.iter().filter(|pair| pair.severity == severity);
-        let any: Vec<String> = pairs.map(|pair| self.pair(pair)).collect();
+        let mut holds: Vec<Duration> = pairs.map(|pair| pair.hold).collect();
+        holds.sort_unstable();
+        holds.dedup();
+        holds.into_iter().map(|hold| self.burn(severity, hold)).collect()
+    }
+
+    fn burn(&self, severity: Severity, hold: Duration) -> Rule {
+        let of = |pair: &&Pair| pair.severity == severity && pair.hold == hold;
+        let any: Vec<String> = self.policy.pairs.iter().filter(of).map(|p| self.pair(p)).collect();
         let budget = format_ppb(self.slo.objective.budget_ppb());
         let description = format!(
             "{{{{ $value | humanizePercentage }}}} of its events were bad over the window that \
@@ -213,8 +221,8 @@ impl SloRules<'_> {
             objective = self.slo.objective,
             window = self.slo.window,
         );
-        let rule = self.alert(AlertKind::of(severity), any.join("\nor\n"), None, description);
-        (!any.is_empty()).then_some(rule)
+        let hold = (!hold.is_zero()).then(|| format_duration(hold));
+        self.alert(AlertKind::of(severity), any.join("\nor\n"), hold, description)
     }
 
     /// Long and short window burn above the threshold, and the long one knows enough to say so:

@@ -24,6 +24,9 @@ use super::site::Site;
 /// Most states that one answer about a range has.
 pub const MAX_STATES: u32 = 241;
 
+/// Most past calendar periods that one answer has.
+pub const MAX_PERIODS: usize = 12;
+
 /// `GET /api/v1/services`.
 pub async fn services(State(shared): State<Shared>) -> Json<Value> {
     let engine = shared.site.engine();
@@ -132,6 +135,10 @@ fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> 
         let engine = site.engine();
         let state = engine.slo(id).ok_or_else(|| unknown_slo(&engine, id))?;
         let mut slo = state_json(state);
+        if state.slo.window.calendar().is_some() {
+            let past = engine.past_periods(id, MAX_PERIODS);
+            slo["periods"] = past.iter().map(status_json).collect();
+        }
         if let Some(at) = at {
             slo["status"] = engine.evaluate_at(id, at).as_ref().map(status_json).into();
         }

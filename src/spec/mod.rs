@@ -9,6 +9,7 @@ pub mod config;
 mod leaf;
 mod mirror;
 mod nearest;
+mod openslo;
 pub mod problem;
 mod raw;
 mod reference;

@@ -275,6 +275,16 @@ impl<'a> Problems<'a> {
 
     fn note(&mut self, level: Level, at: &At, message: String) -> &mut Problem {
         let problem = self.locate(level, at, message);
+        // What several others refer to is looked at more than once, and told once.
+        let is_told = |known: &Problem| {
+            (known.line, known.column) == (problem.line, problem.column)
+                && (&known.file, &known.path) == (&problem.file, &problem.path)
+                && (known.level, &known.message) == (level, &problem.message)
+        };
+        if self.list.iter().any(is_told) {
+            self.spare = problem;
+            return &mut self.spare;
+        }
         if self.list.len() >= MAX_PROBLEMS {
             self.n_left_out += 1;
             self.spare = problem;
@@ -312,6 +322,11 @@ impl<'a> Problems<'a> {
     pub(super) fn line(&self, place: Place) -> &'a str {
         let source = self.sources.get(place.file);
         source.and_then(|s| s.lines.get(place.line.wrapping_sub(1))).copied().unwrap_or_default()
+    }
+
+    /// How many errors there are among them.
+    pub(super) const fn n_errors(&self) -> usize {
+        self.n_errors
     }
 
     /// Whether there is an error among them.
@@ -398,11 +413,24 @@ mod tests {
     }
 
     #[test]
+    fn the_same_problem_is_told_once() {
+        let mut problems = Problems::new(vec![Source { path: "a".into(), lines: vec!["xy"] }]);
+        let at = |column| At::bare(Place { file: 0, line: 1, column, width: 1 });
+        for column in [1, 2, 1] {
+            problems.error(&at(column), "bad").hint("hint");
+        }
+        problems.warn(&at(1), "bad");
+        assert!(problems.has_errors());
+        let told: Vec<_> = problems.finish().iter().map(|p| (p.column, p.level)).collect();
+        assert_eq!(told, [(1, Level::Error), (1, Level::Warning), (2, Level::Error)]);
+    }
+
+    #[test]
     fn problems_are_bounded_and_the_rest_is_counted() {
         let mut problems = Problems::new(vec![Source { path: "a".into(), lines: vec!["x"] }]);
         let at = At::bare(Place { file: 0, line: 1, column: 1, width: 1 });
-        for _ in 0..MAX_PROBLEMS + 5 {
-            problems.error(&at, "bad").hint("hint");
+        for n in 0..MAX_PROBLEMS + 5 {
+            problems.error(&at, format!("bad {n}")).hint("hint");
         }
         let list = problems.finish();
         assert_eq!(list.len(), MAX_PROBLEMS + 1);

@@ -85,8 +85,6 @@ pub(super) const KINDS: [&str; 4] = ["Service", "SupportTier", "AlertPolicy", "A
 pub(super) const LATER_KINDS: [&str; 3] = ["Agreement", "Maintenance", "Correction"];
 /// Versions of the language.
 pub(super) const API_VERSION: &str = "nines/v1";
-/// The other language that is not read by this version.
-pub(super) const OPENSLO: &str = "openslo/v1";
 
 /// A word that can only be one.
 macro_rules! only {

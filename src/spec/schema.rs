@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::config;
 use super::mirror::Mapping;
+use super::openslo;
 use super::raw;
 
 /// Which files.
@@ -19,13 +20,17 @@ pub enum Which {
     Specs,
     /// The operator's config file.
     Config,
+    /// OpenSLO documents among the spec files, for the reference page.
+    OpenSlo,
 }
 
 /// The JSON Schema (draft 2020-12) of one document of such a file.
 pub fn json(which: Which) -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let (mut schema, title) = match which {
-        Which::Specs => (generator.into_root_schema_for::<Document>(), "nines specs"),
+        Which::Specs | Which::OpenSlo => {
+            (generator.into_root_schema_for::<Document>(), "nines specs")
+        }
         Which::Config => (config::schema(generator), "nines config"),
     };
     schema.insert("title".to_owned(), title.into());
@@ -47,16 +52,31 @@ impl JsonSchema for Document {
             (raw::KINDS[2], generator.subschema_for::<raw::AlertPolicy>()),
             (raw::KINDS[3], generator.subschema_for::<raw::Application>()),
         ];
-        // One branch by kind, so that an editor speaks of the mistake and not of every kind.
-        let branch = |(kind, schema): &(&str, Schema)| {
-            let is =
-                serde_json::json!({"properties": {"kind": {"const": kind}}, "required": ["kind"]});
-            serde_json::json!({"if": is, "then": schema})
+        // One branch by version and kind, so that an editor speaks of the mistake and not of
+        // every kind.
+        let branch = |version: &'static str| {
+            move |(kind, schema): &(&str, Schema)| {
+                let is = serde_json::json!({
+                    "properties": {"apiVersion": {"const": version}, "kind": {"const": kind}},
+                    "required": ["apiVersion", "kind"],
+                });
+                serde_json::json!({"if": is, "then": schema})
+            }
         };
-        let branches: Vec<_> = kinds.iter().map(branch).collect();
+        let of_version = |version: &str, kinds: &[&str]| {
+            serde_json::json!({
+                "if": {"properties": {"apiVersion": {"const": version}}},
+                "then": {"properties": {"kind": {"enum": kinds}}},
+            })
+        };
+        let open = openslo::schemas(generator);
+        let mut branches: Vec<_> = kinds.iter().map(branch(raw::API_VERSION)).collect();
+        branches.extend(open.iter().map(branch(openslo::API_VERSION)));
+        branches.push(of_version(raw::API_VERSION, &raw::KINDS));
+        branches.push(of_version(openslo::API_VERSION, &openslo::KINDS));
         json_schema!({
             "type": "object",
-            "properties": {"kind": {"enum": raw::KINDS}},
+            "properties": {"apiVersion": {"enum": [raw::API_VERSION, openslo::API_VERSION]}},
             "required": ["apiVersion", "kind", "metadata", "spec"],
             "allOf": branches,
         })
@@ -108,6 +128,7 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::TeamSupport>(),
         ],
         Which::Config => config::tables(),
+        Which::OpenSlo => openslo::tables(),
     }
 }
 

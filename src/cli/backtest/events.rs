@@ -185,6 +185,8 @@ mod tests {
             description: None,
             probes: Vec::new(),
             latency_under: Some(Duration::from_millis(300)),
+            prometheus: None,
+            notify: Vec::new(),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(86_400).into(),
             method: crate::model::catalog::Method::Occurrences,

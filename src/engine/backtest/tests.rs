@@ -20,6 +20,8 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
         description: None,
         probes: Vec::new(),
         latency_under: None,
+        prometheus: None,
+        notify: Vec::new(),
         objective: objective.parse().expect("valid"),
         window: Duration::from_secs(30 * 86_400).into(),
         method: crate::model::catalog::Method::Occurrences,
@@ -350,4 +352,72 @@ proptest::proptest! {
         let expect = (probes as i64 - 1) * interval + 1;
         proptest::prop_assert_eq!(replay.pairs[0][0].on, Timestamp::from_secs(expect));
     }
+}
+
+/// One look-back that alone decides, and must hold for a while.
+fn held(long: u64, hold: u64) -> Arc<AlertPolicy> {
+    let pair = Pair {
+        severity: Severity::Page,
+        long: Duration::from_secs(long),
+        short: Duration::from_secs(long),
+        limit: crate::model::Limit::Burn { nano: 14_400_000_000, or_equal: false },
+        hold: Duration::from_secs(hold),
+    };
+    Arc::new(AlertPolicy { pairs: vec![pair], ..(*AlertPolicy::workbook()).clone() })
+}
+
+#[test]
+fn a_condition_that_must_hold_fires_once_it_has_held_all_that_time() {
+    let pages = |incident: Incident<'_>, long, hold| {
+        let series = [history(incident)];
+        let histories = Histories { series: &series, of: &[0] };
+        let slo = Slo { policy: Some(held(long, hold)), ..slo("99.9%", ShortThreshold::Same) };
+        let replay = replay(histories, &slo, None).expect("a policy and a history");
+        write(&replay.severities[0].firing)
+    };
+    let outage: Incident<'_> = &[(0, 600, 100_000)];
+    assert_eq!(pages(outage, 3_600, 0), "52-4149");
+    assert_eq!(pages(outage, 3_600, 300), "352-4149");
+    assert_eq!(pages(outage, 3_600, 4_096), "4148-4149");
+    assert_eq!(pages(outage, 3_600, 4_097), "-");
+    // 2 % for ten minutes; and a second that is out of sight after a minute.
+    let burn: Incident<'_> = &[(0, 600, 2_000)];
+    assert_eq!(pages(burn, 60, 300), "344-617");
+    assert_eq!(pages(&[(0, 1, 100_000)], 60, 0), "1-61");
+    assert_eq!(pages(&[(0, 1, 100_000)], 60, 59), "60-61");
+    assert_eq!(pages(&[(0, 1, 100_000)], 60, 60), "-");
+    // A good minute in between starts the time anew.
+    let twice: Incident<'_> = &[(0, 200, 2_000), (320, 400, 2_000)];
+    assert_eq!(pages(twice, 60, 300), "664-737");
+}
+
+#[test]
+fn stepping_over_what_holds_changes_nothing() {
+    let series = [history(&[(0, 200, 2_000), (320, 300, 2_000), (700, 1, 100_000)])];
+    let histories = Histories { series: &series, of: &[0] };
+    let slo = Slo { policy: Some(held(60, 45)), ..slo("99.9%", ShortThreshold::Same) };
+    let policy = slo.policy.as_ref().expect("set");
+    let mut every_second = Run::new(policy);
+    for t in -10..1_200 {
+        let moment = Moment::new(histories, Timestamp::from_secs(t));
+        let verdict = evaluate::judge_pair(&moment, &slo, &policy.pairs[0], policy);
+        every_second.tick(&[verdict], Timestamp::from_secs(t));
+    }
+    let stepped = replay(histories, &slo, None).expect("a policy and a history");
+    assert_eq!(every_second.pairs, stepped.pairs);
+    assert_eq!(stepped.pairs[0].len(), 3);
+}
+
+#[test]
+fn reaching_a_burn_rate_is_enough_only_where_somebody_says_so() {
+    // Exactly 14.4 times the budget, for a minute.
+    let series = [history(&[(0, 600, 1_440)])];
+    let histories = Histories { series: &series, of: &[0] };
+    let fires = |or_equal| {
+        let mut policy = (*held(60, 0)).clone();
+        policy.pairs[0].limit = crate::model::Limit::Burn { nano: 14_400_000_000, or_equal };
+        let slo = Slo { policy: Some(Arc::new(policy)), ..slo("99.9%", ShortThreshold::Same) };
+        write(&replay(histories, &slo, None).expect("a history").severities[0].firing)
+    };
+    assert_eq!((fires(false).as_str(), fires(true).as_str()), ("-", "60-601"));
 }

@@ -35,7 +35,8 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
         severity,
         long: secs(long),
         short: secs(short),
-        budget: Share::from_ppb(percent * 10_000_000).expect("a share"),
+        limit: crate::model::Limit::Budget(Share::from_ppb(percent * 10_000_000).expect("a share")),
+        hold: Duration::ZERO,
     };
     let policy = Arc::new(AlertPolicy {
         name: "test".parse().expect("valid"),
@@ -53,6 +54,8 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
         description: None,
         probes: probes.iter().map(|p| format!("svc/{p}").parse().expect("valid")).collect(),
         latency_under: under.map(Duration::from_millis),
+        prometheus: None,
+        notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window: secs(300).into(),
         method: crate::model::catalog::Method::Occurrences,
@@ -161,7 +164,8 @@ impl Naive {
             return None;
         }
         // bad / all > share * window / long * budget, in whole numbers.
-        let share = u128::from(pair.budget.ppb()) * slo.window.longest().as_secs() as u128;
+        let crate::model::Limit::Budget(share) = pair.limit else { panic!("{pair:?}") };
+        let share = u128::from(share.ppb()) * slo.window.longest().as_secs() as u128;
         let scale = u128::from(PPB) * u128::from(PPB) * pair.long.as_secs() as u128;
         let long = long_bad * scale > share * budget * long_all
             && (2 * long_all >= long_expected || long_bad * scale > share * budget * long_expected);

@@ -30,6 +30,8 @@ fn slo(method: Method, window: Window, unknown: UnknownPolicy) -> Slo {
         description: None,
         probes: vec!["svc/p".parse().expect("valid")],
         latency_under: None,
+        prometheus: None,
+        notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window,
         method,
@@ -282,6 +284,48 @@ fn engine() -> Engine {
     let ids = BTreeMap::from([("svc/p".parse().expect("valid"), SeriesId(1))]);
     let options = Options { vantage: "here".to_owned(), resend_delay: MINUTE };
     Engine::new(catalog(), &ids, options)
+}
+
+#[test]
+fn periods_that_are_over_stay_available_after_the_count_has_begun_anew() {
+    let begin = at("2026-06-01T22:00:00Z");
+    let mut engine = engine();
+    engine.start(|_| begin, begin);
+    // Two hours of the first day with a bad one of the last minutes, then two days and an hour.
+    for k in 0..(6 * 60 * 51) {
+        let due = begin.plus(Duration::from_secs(10) * k);
+        let bad = (600..606).contains(&k);
+        let run = Run {
+            start: due,
+            step: Duration::from_secs(10),
+            n: 1,
+            verdict: if bad { Verdict::Bad(BadReason::Connect) } else { Verdict::Good },
+            class: 0,
+        };
+        engine.miss(SeriesId(1), run, &mut Vec::new());
+        if k % 360 == 359 {
+            engine.tick(due.plus(Duration::from_secs(10)));
+        }
+    }
+    let past = engine.past_periods("svc/b", 12);
+    let said: Vec<_> = past
+        .iter()
+        .map(|status| (status.period.end.to_string(), status.budget.bad_events(), status.at))
+        .collect();
+    let day = |text: &str, bad: &str| (text.to_owned(), bad.to_owned(), at(text));
+    let expect = [
+        day("2026-06-04T00:00:00Z", "0"),
+        day("2026-06-03T00:00:00Z", "0"),
+        day("2026-06-02T00:00:00Z", "1"),
+    ];
+    assert_eq!(said, expect);
+    let present = engine.slo("svc/b").and_then(|s| s.status.as_ref()).expect("a status");
+    assert_eq!(
+        (present.budget.bad_events().as_str(), present.period.start),
+        ("0", at("2026-06-04T00:00:00Z"))
+    );
+    assert_eq!(engine.past_periods("svc/a", 12), []);
+    assert_eq!(engine.past_periods("svc/b", 1).len(), 1);
 }
 
 #[test]

@@ -13,6 +13,8 @@ fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
         description: None,
         probes: vec!["registry/pull".parse().expect("an id")],
         latency_under: None,
+        prometheus: None,
+        notify: Vec::new(),
         objective: objective.parse().expect("an objective"),
         window: Duration::from_secs(days * 86_400).into(),
         method: crate::model::catalog::Method::Occurrences,
@@ -336,4 +338,19 @@ fn a_disk_that_takes_nothing_is_told_and_so_is_what_it_costs() {
             ("60m", &[]),
         ],
     );
+}
+
+#[test]
+fn a_pair_that_must_hold_has_a_rule_of_its_own_with_that_time() {
+    let mut policy = workbook();
+    policy.pairs[1].hold = Duration::from_secs(300);
+    let text = file(&catalog(vec![slo("held", "99.9%", 30, policy)])).expect("a rule file");
+    let rules: serde_yaml::Value = serde_yaml::from_str(&text).expect("YAML");
+    let all = rules["groups"][1]["rules"].as_sequence().expect("rules");
+    let fast: Vec<_> = all
+        .iter()
+        .filter(|rule| rule["alert"] == "NinesErrorBudgetBurnFast")
+        .map(|rule| (rule["for"].as_str(), rule["expr"].as_str().expect("text").contains("6h")))
+        .collect();
+    assert_eq!(fast, [(None, false), (Some("5m"), true)]);
 }

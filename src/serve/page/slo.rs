@@ -5,6 +5,7 @@ use askama::Template;
 use crate::engine::{Engine, SloStatus};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{Slo, Tally, Timestamp, Window, number};
+use crate::serve::api::MAX_PERIODS;
 use crate::serve::condition;
 use crate::serve::own::VERSION;
 
@@ -27,8 +28,19 @@ pub struct SloPage {
     claim: String,
     pairs: Vec<PairView>,
     counts: Vec<(String, [String; 4])>,
+    periods: Vec<PeriodView>,
     probes: Vec<String>,
     unknown: &'static str,
+}
+
+/// A calendar period that is over.
+#[derive(Debug)]
+struct PeriodView {
+    from: String,
+    to: String,
+    good: String,
+    coverage: String,
+    accounting: &'static str,
 }
 
 /// One pair of windows of the alert policy.
@@ -72,9 +84,21 @@ impl SloPage {
             claim: status.as_ref().map(claim).unwrap_or_default(),
             pairs: status.as_ref().map(|status| pairs(slo, status)).unwrap_or_default(),
             counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
+            periods: engine.past_periods(id, MAX_PERIODS).iter().map(period).collect(),
             probes: probes.map(probe).collect(),
             unknown: unknown(slo.unknown),
         })
+    }
+}
+
+fn period(status: &SloStatus) -> PeriodView {
+    let (counted, coverage) = (status.budget.counted, status.coverage);
+    PeriodView {
+        from: status.period.start.to_string(),
+        to: status.period.end.to_string(),
+        good: number::percent(counted.good, counted.total()),
+        coverage: number::percent_of(coverage.numerator as i128, coverage.denominator),
+        accounting: status.accounting.words(),
     }
 }
 

@@ -11,6 +11,8 @@ mod probe;
 mod service;
 
 pub(super) use parts::{is_label_name, within};
+pub(super) use probe::probe;
+pub(super) use service::slice;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -22,7 +24,7 @@ use super::nearest::did_you_mean;
 use super::problem::{At, Level, Place, Problems};
 use super::raw;
 use super::tree::{Data, Node};
-use super::{Options, Places, SourceFile};
+use super::{Options, Places, SourceFile, openslo};
 use crate::model::check::Check;
 use crate::model::{AlertPolicy, Catalog, Name};
 
@@ -33,31 +35,32 @@ struct Documents {
     tiers: Vec<raw::SupportTier>,
     policies: Vec<raw::AlertPolicy>,
     applications: Vec<raw::Application>,
+    open: openslo::Documents,
 }
 
 /// The names of a kind and where they are declared.
-struct Names {
+pub(super) struct Names {
     declared: BTreeMap<Name, At>,
     /// Whether these are all; what is not among them does not exist.
-    complete: bool,
+    pub complete: bool,
 }
 
 impl Names {
     /// No name yet, and whether all will come.
-    const fn new(complete: bool) -> Self {
+    pub(super) const fn new(complete: bool) -> Self {
         Names { declared: BTreeMap::new(), complete }
     }
 }
 
 /// What the parts need to know of the whole.
-struct Context<'a, 'p, 's> {
+pub(super) struct Context<'a, 'p, 's> {
     files: &'a [SourceFile],
-    options: &'a Options,
-    services: Names,
+    pub options: &'a Options,
+    pub services: Names,
     tiers: Names,
     policy_names: Names,
     policies: BTreeMap<Name, Arc<AlertPolicy>>,
-    problems: &'p mut Problems<'s>,
+    pub problems: &'p mut Problems<'s>,
 }
 
 /// Puts the catalog together; none if something could not be built.
@@ -71,7 +74,8 @@ pub(super) fn catalog(
     for node in nodes {
         documents.read(node, problems);
     }
-    let services = names("Service", documents.services.iter().map(|d| d.name()), problems);
+    let services = documents.services.iter().map(|d| d.name());
+    let services = names("Service", services.chain(documents.open.service_names()), problems);
     let tiers = names("SupportTier", documents.tiers.iter().map(|d| d.name()), problems);
     let mut policy_names =
         names("AlertPolicy", documents.policies.iter().map(|d| d.name()), problems);
@@ -89,8 +93,16 @@ pub(super) fn catalog(
     let built_applications = application::applications(&documents.applications, &mut cx);
     service::cycles(&documents.services, &mut cx);
     parts::limits(&documents.services, &built, &mut cx);
-    let places = places(&documents, cx.problems);
-    let mut services: Vec<_> = built.into_iter().collect::<Option<_>>()?;
+    let mut places = places(&documents, cx.problems);
+    let whole = built.iter().all(Option::is_some);
+    let mut services: Vec<_> = built.into_iter().flatten().collect();
+    let (well, of_open) = openslo::add(&documents.open, &mut services, &mut cx);
+    for (id, at) in of_open {
+        places.slos.insert(id, cx.problems.locate(Level::Warning, &at, String::new()));
+    }
+    if !whole || !well {
+        return None;
+    }
     let mut tiers: Vec<_> = built_tiers.into_iter().collect::<Option<_>>()?;
     services.sort_by(|a, b| a.name.cmp(&b.name));
     tiers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -140,15 +152,24 @@ impl Documents {
             Some(Data::Scalar { text, .. }) => text.clone(),
             _ => String::new(),
         };
+        let kind = text(find("kind"));
         if let Some(version) = find("apiVersion")
-            && text(Some(version)).starts_with("openslo/")
+            && text(Some(version)).starts_with("openslo")
         {
-            let at = at.key("apiVersion", version.place);
-            let message = format!("`{}` is not read by this version of nines", raw::OPENSLO);
-            problems.error(&at, message).expected(reads());
+            let version_at = at.key("apiVersion", version.place);
+            let given = text(Some(version));
+            if given == openslo::API_VERSION {
+                let place = find("kind").map_or(at.clone(), |node| at.key("kind", node.place));
+                self.open.read(node, (&kind, &place), problems);
+                return;
+            }
+            let short: String = given.chars().take(60).collect();
+            let message = format!("`{short}` is not read by nines");
+            problems.incomplete = true;
+            problems.error(&version_at, message).expected(format!("`{}`", openslo::API_VERSION));
             return;
         }
-        match text(find("kind")).as_str() {
+        match kind.as_str() {
             "Service" => self.services.extend(raw::Service::read(node, &at, problems)),
             "SupportTier" => self.tiers.extend(raw::SupportTier::read(node, &at, problems)),
             "AlertPolicy" => self.policies.extend(raw::AlertPolicy::read(node, &at, problems)),
@@ -159,7 +180,12 @@ impl Documents {
 }
 
 fn reads() -> String {
-    format!("`apiVersion: {}` with kind {}", raw::API_VERSION, quoted(raw::KINDS))
+    format!(
+        "`apiVersion: {}` with kind {}, or `apiVersion: {}`",
+        raw::API_VERSION,
+        quoted(raw::KINDS),
+        openslo::API_VERSION
+    )
 }
 
 fn unknown_kind(kind: &str, node: Option<&Rc<Node>>, at: &At, problems: &mut Problems) {
@@ -220,7 +246,7 @@ fn names<'n>(
 }
 
 /// Adds a name; reports it if it is taken.
-fn declare(kind: &str, name: &Given<Name>, names: &mut Names, problems: &mut Problems) {
+pub(super) fn declare(kind: &str, name: &Given<Name>, names: &mut Names, problems: &mut Problems) {
     if let Some(first) = names.declared.get(&name.value) {
         let first = problems.name(first.place);
         let message = format!("a second {kind} {:?}", name.value.as_str());
@@ -234,7 +260,12 @@ fn declare(kind: &str, name: &Given<Name>, names: &mut Names, problems: &mut Pro
 }
 
 /// Reports a name that nothing has, unless it may be in what could not be read.
-fn refer(kind: &str, name: &Given<Name>, names: &Names, problems: &mut Problems) -> bool {
+pub(super) fn refer(
+    kind: &str,
+    name: &Given<Name>,
+    names: &Names,
+    problems: &mut Problems,
+) -> bool {
     if names.declared.contains_key(&name.value) {
         return true;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::parts::{whole_seconds, within};
 use super::{Context, raw};
 use crate::model::time::MAX_DURATION;
-use crate::model::{AlertPolicy, Pair, Severity, SupportTier};
+use crate::model::{AlertPolicy, Limit, Pair, Severity, SupportTier};
 use crate::spec::mirror::Given;
 use crate::spec::problem::Problems;
 
@@ -67,7 +67,13 @@ fn pair(given: &Given<raw::Pair>, problems: &mut Problems) -> Option<Pair> {
             .expected("a short window below the long one; a twelfth of it is usual");
         return None;
     }
-    Some(Pair { severity: *raw.severity.value()?, long, short, budget: budget.value })
+    Some(Pair {
+        severity: *raw.severity.value()?,
+        long,
+        short,
+        limit: Limit::Budget(budget.value),
+        hold: Duration::ZERO,
+    })
 }
 
 /// Builds a support tier.

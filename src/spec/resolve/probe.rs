@@ -24,7 +24,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(86_400);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Builds a probe; none if something in it was wrong.
-pub(super) fn probe(
+pub(in crate::spec) fn probe(
     service: Option<&Name>,
     given: &Given<raw::Probe>,
     cx: &mut Context,

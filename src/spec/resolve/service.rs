@@ -260,11 +260,13 @@ fn slo(
         description: raw.description.value().map(|text| text.0.clone()),
         probes: ids,
         latency_under: latency?,
+        prometheus: None,
         objective: *raw.objective.value()?,
         window: window?,
         method: method?,
         unknown: *raw.unknown.value()?,
         policy: policy?,
+        notify: Vec::new(),
     })
 }
 
@@ -357,7 +359,7 @@ fn method(
 
 /// The length of a slice: whole minutes, so that history that is kept by the minute cuts none;
 /// at least the longest interval, so that none is empty; at most the window.
-pub(super) fn slice(
+pub(in crate::spec) fn slice(
     given: &Given<Duration>,
     window: Option<&Window>,
     probes: &[&Probe],

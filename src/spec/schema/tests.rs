@@ -92,7 +92,9 @@ fn a_key_that_is_misspelt_anywhere_fails_for_an_editor_and_for_the_reader() {
             Json::Object(map) => {
                 for key in map.keys().cloned().collect::<Vec<_>>() {
                     // Free keys, and what stands below them, may be anything.
-                    let free = ["labels", "links", "headers", "headersFromFile"].contains(&&*key);
+                    let free =
+                        ["labels", "links", "headers", "headersFromFile", "connectionDetails"]
+                            .contains(&&*key);
                     if known.contains(key.as_str()) && *n == 0 {
                         let inner = map.remove(&key).unwrap_or_default();
                         map.insert(format!("{key}x"), inner);
@@ -109,7 +111,8 @@ fn a_key_that_is_misspelt_anywhere_fails_for_an_editor_and_for_the_reader() {
         }
     }
     let validator = validator(Which::Specs);
-    let keys = keys_of_tables(Which::Specs);
+    let mut keys = keys_of_tables(Which::Specs);
+    keys.extend(keys_of_tables(Which::OpenSlo));
     let known: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
     let mut n_tried = 0;
     for text in shipped().values() {
@@ -141,7 +144,7 @@ fn described(which: Which) -> Vec<Table> {
     let schema = json(which);
     let leads_to = |table: &Table| schema["$defs"].get(table.name).is_some();
     let shared = match which {
-        Which::Specs => Vec::new(),
+        Which::Specs | Which::OpenSlo => Vec::new(),
         Which::Config => tables(Which::Specs),
     };
     tables(which).into_iter().chain(shared.into_iter().filter(leads_to)).collect()
@@ -170,11 +173,16 @@ fn the_schema_knows_every_key_of_the_reader_and_no_other() {
         let schema = json(which);
         let mut keys = BTreeSet::new();
         keys_of_schema(&schema, &mut keys);
-        assert_eq!(keys, keys_of_tables(which), "{which:?}");
+        // OpenSLO's documents stand in the same files.
+        let others: &[Which] = if which == Which::Specs { &[Which::OpenSlo] } else { &[] };
+        let mut known = keys_of_tables(which);
+        known.extend(others.iter().flat_map(|other| keys_of_tables(*other)));
+        assert_eq!(keys, known, "{which:?}");
         // Every mapping of the schema has its table, so that the reference page misses none.
         let defined = schema["$defs"].as_object().map_or(0, |defs| defs.len());
         let root = usize::from(which == Which::Config);
-        assert_eq!(defined + root, described(which).len(), "{which:?}");
+        let n_others: usize = others.iter().map(|other| tables(*other).len()).sum();
+        assert_eq!(defined + root, described(which).len() + n_others, "{which:?}");
     }
 }
 
@@ -184,7 +192,9 @@ fn the_reference_page_has_every_table_row_by_row() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
         std::fs::read_to_string(path).expect("the page")
     };
-    for (which, name) in [(Which::Specs, "specs.md"), (Which::Config, "config.md")] {
+    for (which, name) in
+        [(Which::Specs, "specs.md"), (Which::Config, "config.md"), (Which::OpenSlo, "openslo.md")]
+    {
         let page = page(name);
         for table in tables(which) {
             assert!(page.contains(&format!("### {}\n", table.name)), "{name}: {}", table.name);

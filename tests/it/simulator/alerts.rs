@@ -199,7 +199,10 @@ pub fn owed(oracle: &mut Oracle<'_>, engine: &Engine, now: i64) -> Result<(), St
 /// `floor(share * window * budget / interval) + 1`. None if it cannot fire on them alone.
 fn needed(slo: &Slo, pair: &Pair, interval: i64) -> Option<u64> {
     let policy = slo.policy.as_ref()?;
-    let budget = u128::from(slo.objective.budget_ppb()) * u128::from(pair.budget.ppb());
+    let nines::model::Limit::Budget(share) = pair.limit else {
+        unreachable!("worlds have pairs with a share of the budget")
+    };
+    let budget = u128::from(slo.objective.budget_ppb()) * u128::from(share.ppb());
     let scale = u128::from(PPB) * u128::from(PPB) * interval.unsigned_abs() as u128;
     let n = (budget * slo.window.longest().as_micros() / scale + 1) as u64;
     let n = n.max(policy.min_bad);

@@ -207,6 +207,7 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
         description: None,
         probes: probes.iter().map(|probe| probe.id.clone()).collect(),
         latency_under: under,
+        prometheus: None,
         objective: objective(chance),
         window: Window::Rolling(Duration::from_micros(window.unsigned_abs())),
         method: Method::Occurrences,
@@ -216,6 +217,7 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
             _ => UnknownPolicy::Exclude,
         },
         policy: policy(chance, window),
+        notify: Vec::new(),
     }
 }
 
@@ -234,7 +236,10 @@ fn policy(chance: &mut Chance, window: i64) -> Option<Arc<AlertPolicy>> {
                 severity,
                 long: Duration::from_micros(long.unsigned_abs()),
                 short: Duration::from_micros((long / 6).unsigned_abs()),
-                budget: Share::from_ppb(percent * 10_000_000).expect("below 100 %"),
+                limit: nines::model::Limit::Budget(
+                    Share::from_ppb(percent * 10_000_000).expect("below 100 %"),
+                ),
+                hold: Duration::ZERO,
             }
         };
         policy.pairs = vec![

@@ -149,7 +149,7 @@ impl Roll {
         if self.next_due.is_none() {
             self.next_due = self.early.keys().next().copied().or(Some(until));
         }
-        let waiting = self.restore_waiting(Some(until), 0);
+        let waiting = self.restore_waiting(Some(until));
         taken.accepted.extend(waiting);
         self.next_due = self.next_due.map(|next| self.on_grid_of(until, next));
         taken.lost = self.fill(until, reason);
@@ -177,36 +177,34 @@ impl Roll {
 
     /// Takes a run of a stored slice. Slots that are accounted for already are left out.
     pub fn restore_run(&mut self, run: Run) -> Vec<Run> {
-        let mut accepted = self.restore_waiting(Some(run.start), 0);
+        let mut accepted = self.restore_waiting(Some(run.start));
         accepted.extend(self.unknown_part(run).map(|run| self.append(run)));
         accepted
     }
 
-    /// Takes stored slots that nobody observed, in the order in which they were kept.
-    pub fn restore_gap(&mut self, run: Run) -> Vec<Run> {
+    /// Takes stored slots that nobody observed. They wait for the end: after the disk refused to
+    /// take anything for a while, failures were kept before successes that are much older.
+    pub fn restore_gap(&mut self, run: Run) {
         let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
         self.early.insert(run.start, slots);
-        self.restore_waiting(None, MAX_EARLY)
     }
 
-    /// Takes a stored observation, in the order in which it was kept. The interval may have been
-    /// another one when it was made, so nothing is concluded from distances: gaps have been
-    /// stored as gaps.
-    pub fn restore_observation(&mut self, observation: &Observation) -> Vec<Run> {
+    /// Takes a stored observation, which waits as well. The interval may have been another one
+    /// when it was made, so nothing is concluded from distances: gaps have been stored as gaps.
+    pub fn restore_observation(&mut self, observation: &Observation) {
         self.early.insert(observation.due, self.one(observation));
-        self.restore_waiting(None, MAX_EARLY)
     }
 
-    /// Accepts every restored slot that still waits.
+    /// Accepts every restored slot, in the order of their due times.
     pub fn finish_restore(&mut self) -> Vec<Run> {
-        self.restore_waiting(None, 0)
+        self.restore_waiting(None)
     }
 
-    /// Accepts restored slots, those due before `until` and as many as leave at most `keep`.
-    fn restore_waiting(&mut self, until: Option<Timestamp>, keep: usize) -> Vec<Run> {
+    /// Accepts restored slots, those due before `until` if that is given.
+    fn restore_waiting(&mut self, until: Option<Timestamp>) -> Vec<Run> {
         let mut accepted = Vec::new();
         while let Some(entry) = self.early.first_entry() {
-            if until.is_some_and(|until| *entry.key() >= until) || self.early.len() <= keep {
+            if until.is_some_and(|until| *entry.key() >= until) {
                 break;
             }
             let Some((due, mut slots)) = self.early.pop_first() else { break };
@@ -432,10 +430,11 @@ mod tests {
         assert_eq!(live.miss(missed), Taken::default());
         let late = live.observe(&observation(5, Verdict::Bad(BadReason::Timeout), 1)).accepted;
         assert_eq!(late.iter().map(|run| run.n).sum::<u32>(), 41);
-        let mut accepted = restored.restore_observation(&observation(0, Verdict::Good, 1));
-        accepted.extend(restored.restore_gap(missed));
+        restored.restore_observation(&observation(0, Verdict::Good, 1));
+        restored.restore_gap(missed);
         let late = observation(5, Verdict::Bad(BadReason::Timeout), 1);
-        accepted.extend(restored.restore_observation(&late));
+        restored.restore_observation(&late);
+        let mut accepted = restored.finish_restore();
         accepted.extend(restored.close_gap(at(210), UnknownReason::NotRunning).accepted);
         assert_eq!(slots(&accepted).len(), 42);
         assert_eq!(slots(&accepted)[1], (5, Verdict::Bad(BadReason::Timeout)));
@@ -493,11 +492,25 @@ mod tests {
     }
 
     #[test]
+    fn slots_that_were_kept_long_after_later_ones_are_restored_in_their_place() {
+        let mut roll = roll();
+        // The disk took nothing for a while: what is urgent came first then.
+        let bad = Verdict::Bad(BadReason::Connect);
+        let urgent = [0, 300, 310].map(|due| observation(due, bad, 1));
+        let rest = (1..60).chain([61]).map(|k| observation(k * 5, Verdict::Good, 1));
+        for observation in urgent.into_iter().chain(rest) {
+            roll.restore_observation(&observation);
+        }
+        let restored = slots(&roll.finish_restore());
+        assert_eq!(restored.len(), 63);
+        assert!(restored.iter().map(|(due, _)| *due).eq((0..63).map(|k| k * 5)));
+    }
+
+    #[test]
     fn history_made_at_another_interval_is_restored_whole() {
         let mut roll = roll();
-        let mut accepted = Vec::new();
         for due in [0, 2, 6, 4, 8, 10] {
-            accepted.extend(roll.restore_observation(&observation(due, Verdict::Good, 1)));
+            roll.restore_observation(&observation(due, Verdict::Good, 1));
         }
         let gap = Run {
             start: at(12),
@@ -506,7 +519,8 @@ mod tests {
             verdict: Verdict::Unknown(UnknownReason::NotRunning),
             class: 0,
         };
-        accepted.extend(roll.restore_gap(gap));
+        roll.restore_gap(gap);
+        let mut accepted = roll.finish_restore();
         accepted.extend(roll.close_gap(at(18), UnknownReason::NotRunning).accepted);
         let due: Vec<_> = slots(&accepted).iter().map(|(due, _)| *due).collect();
         assert_eq!(due, [0, 2, 4, 6, 8, 10, 12, 14, 16]);

@@ -59,10 +59,9 @@ impl Engine {
         }
     }
 
-    fn restore(&mut self, series: SeriesId, restore: impl FnOnce(&mut Roll) -> Vec<Run>) {
+    fn restore(&mut self, series: SeriesId, restore: impl FnOnce(&mut Roll)) {
         if let Some(&probe) = self.probe_of.get(&series) {
-            let runs = restore(&mut self.rolls[probe]);
-            self.feed_all(probe, &runs);
+            restore(&mut self.rolls[probe]);
         } else {
             let empty = || Roll::new(series, Duration::from_secs(1), Vec::new());
             restore(self.orphans.entry(series).or_insert_with(empty));
@@ -85,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Ends restoring: what waited for a predecessor is accepted as it is.
+    /// Ends restoring: records that no slice has replaced are accepted, in their order.
     pub fn finish_restore(&mut self) {
         for probe in 0..self.rolls.len() {
             let runs = self.rolls[probe].finish_restore();

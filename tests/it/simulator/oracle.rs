@@ -42,6 +42,8 @@ pub struct Score {
     pub alerts: u64,
     /// Windows compared.
     pub windows: u64,
+    /// Kills soon after a result had overtaken its predecessor.
+    pub overtaken: u64,
 }
 
 impl Score {
@@ -52,6 +54,7 @@ impl Score {
         self.due_alerts += other.due_alerts;
         self.alerts += other.alerts;
         self.windows += other.windows;
+        self.overtaken += other.overtaken;
     }
 }
 
@@ -108,10 +111,15 @@ impl<'w> Oracle<'w> {
         !self.unhealthy.iter().any(|(start, end)| *start <= to && *end >= from)
     }
 
-    /// The same, for moments of the present timeline.
+    /// The true moment that belongs to one of the timeline.
+    fn truly(&self, at: i64) -> i64 {
+        let known = self.anchors.iter().rev().find(|(from, offset)| from + offset <= at);
+        at - known.or(self.anchors.first()).map_or(0, |(_, offset)| *offset)
+    }
+
+    /// The same, for moments of the timeline.
     pub fn healthy_timeline(&self, from: i64, to: i64) -> bool {
-        let offset = self.anchors.last().map_or(0, |(_, offset)| *offset);
-        self.healthy(from - offset, to - offset)
+        self.healthy(self.truly(from), self.truly(to))
     }
 
     /// How long the engine may not look at most.
@@ -141,9 +149,8 @@ impl<'w> Oracle<'w> {
 
     /// A process ended; the next one comes at `next`.
     pub fn died(&mut self, now: i64, next: i64) {
-        let offset = self.anchors.last().map_or(0, |(_, offset)| *offset);
         let lost = self.lines.values_mut().filter_map(Line::forget).min();
-        let from = lost.map_or(now, |due| (due - offset).min(now));
+        let from = lost.map_or(now, |due| self.truly(due).min(now));
         // A new process finds its feet within a few seconds.
         self.unhealthy(from, next + 2 * SECOND);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nines::model::{BadReason, UnknownReason, Verdict};
 
 use super::MS;
+use super::chance::scatter;
 use super::target::{State, Target};
 
 /// What comes back, and how long after the start.
@@ -51,6 +52,17 @@ pub fn ask(target: &Target, start: i64, timeout: i64, jitter: i64, no_route: boo
         Answer { kind: Kind::Silence, after: timeout }
     } else {
         Answer { kind, after }
+    }
+}
+
+/// What becomes of a good answer if the prober did not attend to it: some targets lose patience
+/// and cut the connection, some exchanges have steps of ours that came too late.
+pub fn neglect(answer: Answer, due: i64, timeout: Duration) -> Answer {
+    let after = timeout.as_micros() as i64;
+    match (answer.kind, scatter(due.cast_unsigned()) % 4) {
+        (Kind::Good, 0) => Answer { kind: Kind::Cut, ..answer },
+        (Kind::Good, 1) => Answer { kind: Kind::Silence, after },
+        _ => answer,
     }
 }
 

@@ -66,6 +66,8 @@ pub enum Moment {
     AfterSlices,
     /// As soon as a probe is done whose predecessor is not.
     OutOfOrder,
+    /// As soon as the disk has taken everything.
+    CaughtUp,
 }
 
 /// All there is to one run.
@@ -159,7 +161,7 @@ fn probes(chance: &mut Chance) -> Vec<Probe> {
             };
             let timeout = match chance.between(0, 3) {
                 0 => interval * SECOND,
-                1 => interval * SECOND / 2,
+                1 => interval * SECOND * 3 / 4,
                 _ => SECOND,
             };
             let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1 };
@@ -294,9 +296,6 @@ fn events(chance: &mut Chance, from: i64, to: i64) -> Vec<(i64, Event)> {
 /// late and waits in vain, while the target recovers and answers the next one.
 fn ambush(chance: &mut Chance, probe: &Probe, recovery: i64) -> Vec<(i64, Event)> {
     let interval = probe.interval.as_micros() as i64;
-    if !chance.once_in(3) {
-        return Vec::new();
-    }
     let stall = recovery - chance.between(0, interval);
     let down = chance.magnitude(200 * MS, MINUTE);
     let length = chance.between(interval / 4, interval);

@@ -14,10 +14,12 @@ const SUCCESS_DELAY: i64 = 500 * MS;
 /// Between attempts after a refusal, at first and at most.
 const BACKOFF: (i64, i64) = (50 * MS, 2 * SECOND);
 
-/// Lanes, the most urgent first: all but slices; successes while the disk refuses; slices.
+/// Lanes, the most urgent first: all but slices; successes, then states, while the disk refuses;
+/// slices.
 const URGENT: usize = 0;
 const GOOD: usize = 1;
-const SLICES: usize = 2;
+const STATES: usize = 2;
+const SLICES: usize = 3;
 
 /// Records on their way.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub struct Writer {
     inbox: Vec<Record>,
     /// When the inbox must be looked at.
     due: Option<i64>,
-    lanes: [VecDeque<Vec<Record>>; 3],
+    lanes: [VecDeque<Vec<Record>>; 4],
     /// When the transaction under way ends, and of which lane it is.
     committing: Option<(i64, usize)>,
     /// When the disk is tried again, and how long after that.
@@ -67,6 +69,12 @@ impl Writer {
         self.inbox.is_empty() && self.lanes.iter().all(VecDeque::is_empty)
     }
 
+    /// Whether a kill would lose a success that is older than something durable.
+    pub fn would_leave_a_hole(&self) -> bool {
+        let waits = self.failing.is_some() && self.inbox.iter().any(is_good);
+        waits || !self.lanes[GOOD].is_empty()
+    }
+
     /// Does what is due at `now`; hands back what has become durable.
     pub fn work(&mut self, now: i64, refuses: bool, chance: &mut Chance) -> Vec<Record> {
         if let Some((done, lane)) = self.committing {
@@ -98,10 +106,11 @@ impl Writer {
         }
         self.due = None;
         let apart = self.failing.is_some();
-        let mut parts: [Vec<Record>; 3] = Default::default();
+        let mut parts: [Vec<Record>; 4] = Default::default();
         for record in self.inbox.drain(..) {
             let lane = match &record {
                 Record::Slice(_) => SLICES,
+                Record::State { .. } if apart => STATES,
                 other if apart && is_good(other) => GOOD,
                 _ => URGENT,
             };

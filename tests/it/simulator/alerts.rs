@@ -68,6 +68,9 @@ pub fn transition(
     let Some((kind, id)) = name.strip_prefix("alert/").and_then(|name| name.split_once('/')) else {
         return Ok(());
     };
+    if id.is_empty() {
+        return Ok(());
+    }
     let all = AlertKind::OF_SLO.into_iter();
     let kind = all.into_iter().find(|known| known.name() == kind).ok_or("an alert nobody knows")?;
     let slo = &engine.slo(id).ok_or("an alert of an SLO nobody knows")?.slo.clone();

@@ -9,18 +9,19 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nines::engine::isolation::{Isolation, Reference, Report};
 use nines::engine::schedule::{Due, Grid, Schedule, Ticket};
 use nines::engine::{Effect, Engine, Options};
 use nines::model::{
-    Catalog, Observation, Phases, Probe, ProbeId, Record, Run, SeriesId, Timestamp, UnknownReason,
+    Catalog, Observation, Phases, Probe, ProbeId, Record, SeriesId, Timestamp, UnknownReason,
     Verdict,
 };
 
 use super::chance::{Chance, scatter};
 use super::oracle::{Oracle, Seen};
 use super::store::Store;
-use super::wire::{self, Answer};
-use super::world::{Event, Moment, Threads, VANTAGE, World};
+use super::wire::{self, Answer, Kind, Uplink};
+use super::world::{Event, Moment, REFERENCE, Threads, VANTAGE, World};
 use super::writer::Writer;
 use super::{DAY, Fault, HOUR, MS, SECOND};
 
@@ -52,10 +53,11 @@ struct Flight {
     timeout: Duration,
 }
 
-/// What the prober tells the engine.
-enum Report {
-    Observed(Observation, Seen),
-    Missed(SeriesId, Run),
+impl Flight {
+    /// When it ends, on the process' timeline.
+    fn end(&self) -> i64 {
+        self.start + self.answer.after
+    }
 }
 
 /// A running process.
@@ -70,6 +72,10 @@ struct Process {
     landings: BinaryHeap<Reverse<(i64, u32)>>,
     next_flight: u32,
     inbox: Vec<Report>,
+    /// Verdicts that wait for evidence.
+    isolation: Isolation,
+    /// When the probes of slots that the engine has not been told of were under way.
+    seen: BTreeMap<(Timestamp, SeriesId), Seen>,
     next_look: i64,
     writer: Writer,
     upkeep: Option<Timestamp>,
@@ -98,6 +104,7 @@ pub struct Simulation<'w> {
     wall: i64,
     disk_refuses_until: i64,
     no_route_until: i64,
+    cut_until: i64,
     /// Everything the engine answered, if somebody wants to compare.
     pub digest: Option<u64>,
     pub lives: u64,
@@ -120,6 +127,7 @@ impl<'w> Simulation<'w> {
             wall: 0,
             disk_refuses_until: i64::MIN,
             no_route_until: i64::MIN,
+            cut_until: i64::MIN,
             digest: None,
             lives: 0,
         }
@@ -185,6 +193,14 @@ impl<'w> Simulation<'w> {
                 self.no_route_until = now + length;
                 self.oracle.unhealthy(now, now + length);
             }
+            Event::CutOff(length) => {
+                self.cut_until = self.cut_until.max(now + length);
+                // What is on its way is lost.
+                if let Some(process) = &mut self.process {
+                    process.lose_answers(now + process.offset);
+                }
+                self.oracle.unhealthy(now - SECOND, self.cut_until + 2 * SECOND);
+            }
             Event::Suspend(length) => {
                 if let Some(process) = &mut self.process {
                     process.offset -= length;
@@ -237,9 +253,11 @@ impl<'w> Simulation<'w> {
             self.oracle.alerts.redeclared(&engine, now.micros());
         }
         let mut schedule = Schedule::new(IN_FLIGHT_MAX);
-        schedule.replace(probes.iter().map(|(s, p)| (*s, p)), VANTAGE, now);
         let offset = now.micros() - self.now;
         self.oracle.born(self.now, offset, &catalog, &probes, |probe| first_due(probe).micros());
+        let mut probes = probes;
+        probes.extend(numbered(&self.world.references).map(|(s, probe)| (s, probe.clone())));
+        schedule.replace(probes.iter().map(|(s, p)| (*s, p)), VANTAGE, now);
         self.process = Some(Process {
             engine,
             schedule,
@@ -249,6 +267,8 @@ impl<'w> Simulation<'w> {
             landings: BinaryHeap::new(),
             next_flight: 0,
             inbox: Vec::new(),
+            isolation: isolation(self.world),
+            seen: BTreeMap::new(),
             next_look: now.micros(),
             writer: Writer::default(),
             upkeep: None,
@@ -294,6 +314,7 @@ impl<'w> Simulation<'w> {
         let reports = std::mem::take(&mut process.inbox);
         self.process = Some(process);
         self.observe(reports)?;
+        self.give_up_waiting()?;
         self.look()?;
         let Some(process) = self.process.take() else { return Ok(()) };
         let hole = !HOLES_ARE_FILLED && process.writer.would_leave_a_hole();
@@ -323,8 +344,8 @@ impl<'w> Simulation<'w> {
             self.start_due(&mut process, now);
         }
         let fresh = &process.inbox[before..];
-        let failed = |r: &Report| matches!(r, Report::Observed(o, _) if matches!(o.verdict, Verdict::Bad(_)));
-        let failed = fresh.iter().any(failed);
+        let failed =
+            fresh.iter().filter_map(observed).any(|o| matches!(o.verdict, Verdict::Bad(_)));
         let overtaken = fresh.iter().any(|report| process.overtakes(report));
         let doom = process.doomed;
         let engine_is_still = process.still[ENGINE] > now;
@@ -383,8 +404,12 @@ impl<'w> Simulation<'w> {
             let salt = self.world.seed ^ u64::from(ticket.series.0).rotate_left(40);
             let jitter = scatter(ticket.due.micros().cast_unsigned() ^ salt) % (20 * MS as u64);
             let timeout = probe.timeout.as_micros() as i64;
-            let no_route = self.no_route_until > self.now;
-            let answer = wire::ask(target, now - process.offset, timeout, jitter as i64, no_route);
+            let uplink = match self.now {
+                now if now < self.no_route_until => Uplink::NoRoute,
+                now if now < self.cut_until => Uplink::Cut,
+                _ => Uplink::Open,
+            };
+            let answer = wire::ask(target, now - process.offset, timeout, jitter as i64, uplink);
             let number = process.next_flight;
             process.next_flight += 1;
             process.landings.push(Reverse((now + answer.after, number)));
@@ -394,12 +419,32 @@ impl<'w> Simulation<'w> {
         }
     }
 
+    /// Settles what can be settled, and hands it to the engine.
     fn observe(&mut self, reports: Vec<Report>) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let mut settled = Vec::new();
+        reports.into_iter().for_each(|report| process.isolation.take(report, &mut settled));
+        let now = Timestamp::from_micros(self.now + process.offset);
+        process.isolation.release(now, &mut settled);
+        self.hand_over(settled)
+    }
+
+    /// No more evidence will come.
+    fn give_up_waiting(&mut self) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let mut settled = Vec::new();
+        process.isolation.finish(&mut settled);
+        self.hand_over(settled)
+    }
+
+    fn hand_over(&mut self, reports: Vec<Report>) -> Result<(), String> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let mut effects = Vec::with_capacity(reports.len());
         for report in reports {
             match report {
-                Report::Observed(observation, seen) => {
+                Report::Observed(observation) | Report::Doubted(observation, _) => {
+                    let slot = (observation.due, observation.series);
+                    let seen = process.seen.remove(&slot).ok_or("a probe that never started")?;
                     self.oracle.observed(&observation, seen)?;
                     process.engine.observe(observation, &mut effects);
                 }
@@ -421,9 +466,11 @@ impl<'w> Simulation<'w> {
     }
 
     fn look(&mut self) -> Result<(), String> {
+        self.observe(Vec::new())?;
         let Some(process) = &mut self.process else { return Ok(()) };
         let now = self.now + process.offset;
         process.next_look = self.world.next_look(self.now) + process.offset;
+        process.engine.see(process.isolation.sight());
         let effects = process.engine.tick(Timestamp::from_micros(now));
         let sliced = effects.iter().any(|e| matches!(e, Effect::Append(Record::Slice(_))));
         let doomed = process.doomed.filter(|(moment, _)| sliced && *moment == Moment::AfterSlices);
@@ -500,6 +547,29 @@ impl<'w> Simulation<'w> {
     }
 }
 
+fn observed(report: &Report) -> Option<&Observation> {
+    match report {
+        Report::Observed(observation) | Report::Doubted(observation, _) => Some(observation),
+        Report::Missed(..) => None,
+    }
+}
+
+/// The references of a world, by the numbers that the daemon gives them.
+fn isolation(world: &World) -> Isolation {
+    let reference = |(series, probe): (SeriesId, &Probe)| Reference {
+        name: probe.id.name().to_owned(),
+        series,
+        is_name: false,
+    };
+    let references: Vec<_> = numbered(&world.references).map(reference).collect();
+    let interval = world.references.first().map_or(Duration::from_secs(1), |r| r.interval);
+    Isolation::new(references, interval)
+}
+
+fn numbered(references: &[Probe]) -> impl Iterator<Item = (SeriesId, &Probe)> {
+    (0..=u32::MAX).rev().map(SeriesId).zip(references)
+}
+
 fn scheduled(catalog: &Catalog, series: &BTreeMap<ProbeId, SeriesId>) -> BTreeMap<SeriesId, Probe> {
     catalog.probes().map(|probe| (series[&probe.id], probe.clone())).collect()
 }
@@ -544,8 +614,8 @@ impl Process {
         self.schedule.finish(flight.ticket);
         let Ticket { series, due, .. } = flight.ticket;
         let stalled = self.stall_end > flight.start;
-        let (verdict, latency) = match given_up {
-            true => (Verdict::Unknown(UnknownReason::NotRunning), None),
+        let (verdict, latency, doubt) = match given_up {
+            true => (Verdict::Unknown(UnknownReason::NotRunning), None, None),
             false => {
                 let answer = match stalled {
                     true => wire::neglect(flight.answer, due.micros(), flight.timeout),
@@ -564,12 +634,29 @@ impl Process {
             detail: None,
             certificate_not_after: None,
         };
-        Some(Report::Observed(observation, Seen { start: flight.truly, end: truly }))
+        // A reference's run is nobody's slot.
+        if self.probes[&series].id.service() != REFERENCE {
+            self.seen.insert((due, series), Seen { start: flight.truly, end: truly });
+        }
+        Some(match doubt {
+            Some(doubt) => Report::Doubted(observation, doubt),
+            None => Report::Observed(observation),
+        })
+    }
+
+    /// The way is cut: answers that are on their way will not come.
+    fn lose_answers(&mut self, now: i64) {
+        for flight in self.flights.values_mut().filter(|flight| flight.end() > now) {
+            let after = flight.timeout.as_micros() as i64;
+            flight.answer = Answer { kind: Kind::Silence, after };
+        }
+        let ends = self.flights.iter().map(|(number, flight)| Reverse((flight.end(), *number)));
+        self.landings = ends.collect();
     }
 
     /// Whether a report speaks of a slot whose predecessor is still in flight.
     fn overtakes(&self, report: &Report) -> bool {
-        let Report::Observed(observation, _) = report else { return false };
+        let Some(observation) = observed(report) else { return false };
         let earlier =
             |f: &Flight| f.ticket.series == observation.series && f.ticket.due < observation.due;
         self.flights.values().any(earlier)

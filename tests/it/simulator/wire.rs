@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use nines::engine::isolation::{Doubt, Silence};
 use nines::model::{BadReason, UnknownReason, Verdict};
 
 use super::MS;
@@ -35,10 +36,22 @@ pub enum Kind {
     NoRoute,
 }
 
+/// How the network of the monitor's own machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uplink {
+    Open,
+    /// Nothing that is sent arrives.
+    Cut,
+    /// This machine knows no way.
+    NoRoute,
+}
+
 /// What a probe meets that starts at `start`.
-pub fn ask(target: &Target, start: i64, timeout: i64, jitter: i64, no_route: bool) -> Answer {
-    if no_route {
-        return Answer { kind: Kind::NoRoute, after: MS };
+pub fn ask(target: &Target, start: i64, timeout: i64, jitter: i64, uplink: Uplink) -> Answer {
+    match uplink {
+        Uplink::Open => {}
+        Uplink::Cut => return Answer { kind: Kind::Silence, after: timeout },
+        Uplink::NoRoute => return Answer { kind: Kind::NoRoute, after: MS },
     }
     let (kind, after) = match target.at(start) {
         State::Up => (Kind::Good, target.quick + jitter),
@@ -66,26 +79,29 @@ pub fn neglect(answer: Answer, due: i64, timeout: Duration) -> Answer {
     }
 }
 
-/// The verdict on an answer, and the latency that counts. `stalled` says that the probing thread
-/// stood still at some time between the start and the moment at which the answer was read.
-pub fn judge(answer: Answer, stalled: bool, timeout: Duration) -> (Verdict, Option<Duration>) {
-    let failure = match answer.kind {
-        Kind::Good => None,
-        Kind::Refused => Some((Verdict::Bad(BadReason::Connect), false)),
-        Kind::Failed => Some((Verdict::Bad(BadReason::Status), false)),
-        Kind::Cut => Some((Verdict::Bad(BadReason::Connect), true)),
-        Kind::Silence => Some((Verdict::Bad(BadReason::Timeout), true)),
-        Kind::NoRoute => Some((Verdict::Unknown(UnknownReason::LocalFault), false)),
+/// The verdict on an answer, the latency that counts, and what others have to say before the
+/// verdict stands. `stalled` says that the probing thread stood still at some time between the
+/// start and the moment at which the answer was read.
+pub fn judge(
+    answer: Answer,
+    stalled: bool,
+    timeout: Duration,
+) -> (Verdict, Option<Duration>, Option<Doubt>) {
+    let local = Verdict::Unknown(UnknownReason::LocalFault);
+    let (verdict, about) = match answer.kind {
+        Kind::Good => (Verdict::Good, None),
+        Kind::Refused => (Verdict::Bad(BadReason::Connect), None),
+        Kind::Failed => (Verdict::Bad(BadReason::Status), None),
+        Kind::Cut | Kind::Silence if stalled => (local, None),
+        Kind::Cut => (Verdict::Bad(BadReason::Connect), None),
+        Kind::Silence => (Verdict::Bad(BadReason::Timeout), Some(Silence::Target)),
+        Kind::NoRoute => (local, Some(Silence::Route)),
     };
-    let verdict = match failure {
-        None => Verdict::Good,
-        Some((_, true)) if stalled => Verdict::Unknown(UnknownReason::LocalFault),
-        Some((verdict, _)) => verdict,
-    };
+    let elapsed = Duration::from_micros(answer.after.unsigned_abs());
     let measured = !stalled && !matches!(verdict, Verdict::Unknown(_));
     let latency = match verdict {
         Verdict::Bad(BadReason::Timeout) => Some(timeout),
-        _ => measured.then(|| Duration::from_micros(answer.after.unsigned_abs())),
+        _ => measured.then_some(elapsed),
     };
-    (verdict, latency)
+    (verdict, latency, about.map(|about| Doubt { about, elapsed }))
 }

@@ -20,6 +20,8 @@ use super::{DAY, HOUR, MINUTE, MS, SECOND};
 
 /// The place from which the monitor probes.
 pub const VANTAGE: &str = "here";
+/// What stands for the service of the references.
+pub const REFERENCE: &str = "reference";
 /// The second at which every world begins, about.
 const BEGINNING: i64 = 1_769_817_600 * SECOND;
 
@@ -42,6 +44,8 @@ pub enum Event {
     DiskFault(i64),
     /// The monitor has no route to anywhere for so long.
     NoRoute(i64),
+    /// Nothing that the monitor sends arrives anywhere for so long.
+    CutOff(i64),
 }
 
 /// Which threads stand still.
@@ -80,6 +84,8 @@ pub struct World {
     /// What is declared, in turn.
     pub declared: Vec<Arc<Catalog>>,
     pub targets: BTreeMap<ProbeId, Target>,
+    /// What is probed to know whether the monitor is cut off; none in most worlds.
+    pub references: Vec<Probe>,
     /// Ascending by time.
     pub events: Vec<(i64, Event)>,
     /// How often the engine looks while something happens, and while nothing does. What it did
@@ -103,7 +109,9 @@ impl World {
     pub fn new(seed: u64, size: Size) -> Self {
         let mut chance = Chance::new(seed);
         let probes = probes(&mut chance);
-        let rate: f64 = probes.iter().map(|probe| 1.0 / probe.interval.as_secs_f64()).sum();
+        let references = references(&mut chance);
+        let rate: f64 =
+            probes.iter().chain(&references).map(|probe| 1.0 / probe.interval.as_secs_f64()).sum();
         let longest = size.longest.max(2 * HOUR);
         let length = ((size.slots as f64 / rate) as i64 * SECOND).clamp(HOUR / 2, longest);
         let from = BEGINNING + chance.between(0, DAY);
@@ -119,7 +127,14 @@ impl World {
             let next = redeclare(&mut chance, &probes, &declared[declared.len() - 1]);
             declared.push(Arc::new(next));
         }
-        let mut events = events(&mut chance, from, to);
+        for reference in &references {
+            // A reference may be down for a while, as long as others are not.
+            let alone = reference.id == references[0].id;
+            let until = if alone { to } else { from };
+            let target = Target::new(&mut chance, (from, until), (5 * MS, 150 * MS));
+            targets.insert(reference.id.clone(), target);
+        }
+        let mut events = events(&mut chance, (from, to), !references.is_empty());
         for probe in &probes {
             let target = &targets[&probe.id];
             events.extend(target.recoveries().flat_map(|at| ambush(&mut chance, probe, at)));
@@ -130,7 +145,7 @@ impl World {
         let mut stirs: Vec<i64> = events.iter().map(|(at, _)| *at).collect();
         stirs.extend(targets.values().flat_map(Target::moments));
         stirs.sort_unstable();
-        World { seed, from, to, declared, targets, events, look, stirs }
+        World { seed, from, to, declared, targets, references, events, look, stirs }
     }
 
     /// When the engine looks after it has looked at `now`.
@@ -151,6 +166,23 @@ impl World {
     }
 }
 
+/// Three references in a quarter of all worlds.
+fn references(chance: &mut Chance) -> Vec<Probe> {
+    let n = if chance.once_in(4) { 3 } else { 0 };
+    let reference = |n: i64| probe(&format!("{REFERENCE}/r{n}"), SECOND, 750 * MS);
+    (0..n).map(reference).collect()
+}
+
+fn probe(id: &str, interval: i64, timeout: i64) -> Probe {
+    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1 };
+    Probe {
+        id: id.parse().expect("a valid id"),
+        check: Check::Tcp(TcpCheck { endpoint, send: None, expect: None }),
+        interval: Duration::from_micros(interval.unsigned_abs()),
+        timeout: Duration::from_micros(timeout.unsigned_abs()),
+    }
+}
+
 fn probes(chance: &mut Chance) -> Vec<Probe> {
     let n = chance.one_of(&[1, 1, 2, 3, 5, 8, 20]);
     let mut probes: Vec<Probe> = (0..n)
@@ -164,13 +196,7 @@ fn probes(chance: &mut Chance) -> Vec<Probe> {
                 1 => interval * SECOND * 3 / 4,
                 _ => SECOND,
             };
-            let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1 };
-            Probe {
-                id: format!("svc/p{n:02}").parse().expect("a valid id"),
-                check: Check::Tcp(TcpCheck { endpoint, send: None, expect: None }),
-                interval: Duration::from_secs(interval.unsigned_abs()),
-                timeout: Duration::from_micros(timeout.unsigned_abs()),
-            }
+            probe(&format!("svc/p{n:02}"), interval * SECOND, timeout)
         })
         .collect();
     probes.sort_by(|a, b| a.id.cmp(&b.id));
@@ -279,12 +305,17 @@ fn redeclare(chance: &mut Chance, probes: &[Probe], now: &Catalog) -> Catalog {
     next
 }
 
-fn events(chance: &mut Chance, from: i64, to: i64) -> Vec<(i64, Event)> {
+fn events(chance: &mut Chance, (from, to): (i64, i64), cuts: bool) -> Vec<(i64, Event)> {
     let pause = chance.one_of(&[10 * MINUTE, HOUR, 4 * HOUR]);
     let mut events = Vec::new();
     let mut at = from + MINUTE + chance.magnitude(SECOND, pause);
     while at < to {
-        events.push((at, event(chance)));
+        let happens = match cuts && chance.once_in(3) {
+            // Shorter than an interval of the references, and no reference can tell.
+            true => Event::CutOff(chance.magnitude(3 * SECOND, 20 * MINUTE)),
+            false => event(chance),
+        };
+        events.push((at, happens));
         // Troubles come together now and then: the next one may fall into this one.
         let next = if chance.once_in(4) { 20 * SECOND } else { pause };
         at += chance.magnitude(SECOND, 2 * next);

@@ -23,7 +23,7 @@ pub enum Sign {
 
 /// Longest time for which the account of a run is waited for; beyond the interval and the timeout
 /// of a witness, which together are at most 1.75 s.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Cuts that are remembered. A verdict that waits looks back for its own timeout at most.
 const CUTS_MAX: usize = 64;
 /// Runs that one witness may have reported ahead of one that is missing.

@@ -10,13 +10,26 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// The only routes that change something.
 const CHANGING: [&str; 2] = ["/-/quit", "/-/reload"];
 
+const APPLICATION: &str = "\
+---
+apiVersion: nines/v1
+kind: Application
+metadata: {name: shop}
+spec:
+  needs: {objective: 99%, window: 30d}
+  dependsOn: [{service: shop}]
+";
+
 /// The paths of every route, out of the one place that declares them, with names filled in.
 fn routes() -> Vec<String> {
     let source = include_str!("../../src/serve/routes.rs");
     let declared = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
     let filled = declared.map(|route| match route {
         "/static/{file}" => "/static/nines.css".to_owned(),
-        other => other.replace("{service}", "shop").replace("{slo}", "availability"),
+        other => other
+            .replace("{service}", "shop")
+            .replace("{slo}", "availability")
+            .replace("{name}", "shop"),
     });
     let routes: Vec<_> = filled.collect();
     assert!(routes.len() > 10, "the routes have lost their way: {routes:?}");
@@ -26,7 +39,9 @@ fn routes() -> Vec<String> {
 #[test]
 fn only_two_routes_change_anything_and_only_where_that_is_enabled() {
     let target = Target::start();
-    let daemon = Daemon::start(&specs::one_service(&target.url()), &[]);
+    // An application that goes by the name of the service, so that every route leads somewhere.
+    let specs = specs::one_service(&target.url()) + APPLICATION;
+    let daemon = Daemon::start(&specs, &[]);
     for route in routes() {
         for method in METHODS {
             let url = format!("{}{route}", daemon.url());

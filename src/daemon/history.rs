@@ -80,7 +80,11 @@ pub fn of_ledger(
         engine::Options { vantage: vantage.to_owned(), resend_delay: Duration::from_secs(60) };
     let mut engine = Engine::new(Arc::new(catalog.clone()), &known, options);
     let since = from.unwrap_or(Timestamp::MIN);
-    let report = ledger.restore(since, &mut |restored| take(&mut engine, restored))?;
+    let report = ledger.restore(since, &mut |restored| match restored {
+        // All of it is held to what this catalogue promises, whatever was promised then.
+        Restored::State { .. } => {}
+        restored => take(&mut engine, restored),
+    })?;
     engine.finish_restore();
     for damage in &report.damage {
         tracing::warn!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");

@@ -20,6 +20,9 @@ use super::status::{Exhaustion, SloStatus};
 /// How long a resolved alert is still sent.
 pub const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
 
+/// Under this prefix the lives of alerts are kept.
+pub const ALERT_STATE: &str = "alert/";
+
 /// The alerts there are. A closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertKind {
@@ -192,7 +195,7 @@ pub fn of_slo(kind: AlertKind, slo: &Slo, service: &Service) -> Alert {
 
 /// Whose life is kept under this name; none for the watchdog's and for other states.
 pub fn slo_of_state(name: &str) -> Option<SloId> {
-    let (_kind, slo) = name.strip_prefix("alert/")?.split_once('/')?;
+    let (_kind, slo) = name.strip_prefix(ALERT_STATE)?.split_once('/')?;
     slo.parse().ok()
 }
 
@@ -208,10 +211,45 @@ fn summary(kind: AlertKind, slo: &Slo) -> String {
     }
 }
 
+impl Life {
+    /// Whether it fires.
+    pub fn is_firing(&self) -> bool {
+        self.fired_at.is_some() && self.resolved_at.is_none()
+    }
+
+    /// The same life, not told to anybody yet.
+    pub(super) fn unsent(self) -> Self {
+        Life { sent_at: None, ..self }
+    }
+
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("a struct of numbers always becomes JSON")
+    }
+}
+
+/// The state of an alert, known by its name only, that has resolved.
+pub fn resolved_state(name: String, life: Life, at: Timestamp) -> Record {
+    Record::State { name, json: Life { resolved_at: Some(at.micros()), ..life }.json() }
+}
+
 impl Alert {
     /// Whether it fires.
     pub fn is_firing(&self) -> bool {
-        self.life.fired_at.is_some() && self.life.resolved_at.is_none()
+        self.life.is_firing()
+    }
+
+    /// Goes on with the life of the same alert as it was declared before.
+    pub(super) fn go_on(&mut self, before: Alert) {
+        (self.life, self.evaluated_at) = (before.life, before.evaluated_at);
+        let description = before.annotations.get_key_value("description");
+        self.annotations.extend(description.map(|(key, text)| (key.clone(), text.clone())));
+    }
+
+    /// What is left to be told of an alert that is not declared any more: its end.
+    pub(super) fn departed(mut self, at: Timestamp) -> Option<Self> {
+        self.life.fired_at?;
+        self.life.resolved_at.get_or_insert(at.micros());
+        Some(self)
     }
 
     /// Since when it fires, or fired last.
@@ -222,7 +260,7 @@ impl Alert {
     /// The name under which its life is kept.
     pub fn state_name(&self) -> String {
         let slo = self.slo.as_ref().map_or("", SloId::as_str);
-        format!("alert/{}/{slo}", self.kind.name())
+        format!("{ALERT_STATE}{}/{slo}", self.kind.name())
     }
 
     /// Moves on at the tick `at`; says whether that changed anything.
@@ -244,9 +282,8 @@ impl Alert {
     /// Moves on at the tick `at`, and keeps its life when that changes.
     pub fn transit(&mut self, holds: bool, at: Timestamp, effects: &mut Vec<Effect>) {
         if self.moves(holds, at) {
-            let json =
-                serde_json::to_string(&self.life).expect("a struct of numbers always becomes JSON");
-            effects.push(Effect::Append(Record::State { name: self.state_name(), json }));
+            let (name, json) = (self.state_name(), self.life.json());
+            effects.push(Effect::Append(Record::State { name, json }));
         }
     }
 

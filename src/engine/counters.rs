@@ -35,10 +35,6 @@ pub struct Counters {
 impl Counters {
     /// Nothing counted, with these latency thresholds (in microseconds) among the edges.
     pub fn new(thresholds: &[u32]) -> Self {
-        let mut edges: Vec<u64> = BASE_EDGES.to_vec();
-        edges.extend(thresholds.iter().map(|t| u64::from(*t)));
-        edges.sort_unstable();
-        edges.dedup();
         Counters {
             runs: 0,
             failures: [0; BadReason::ALL.len()],
@@ -46,9 +42,14 @@ impl Counters {
             last_success: None,
             last_run: None,
             phases: [Duration::ZERO; 6],
-            latency: Histogram::new(edges.into()),
+            latency: Histogram::new(edges(thresholds)),
             certificate_not_after: None,
         }
+    }
+
+    /// Has these latency thresholds (in microseconds) among the edges from now on.
+    pub(super) fn measure_by(&mut self, thresholds: &[u32]) {
+        self.latency.rebucket(edges(thresholds));
     }
 
     /// Counts one observation.
@@ -76,6 +77,15 @@ impl Counters {
             self.certificate_not_after = observation.certificate_not_after;
         }
     }
+}
+
+/// The edges of a probe with these latency thresholds.
+fn edges(thresholds: &[u32]) -> Arc<[u64]> {
+    let mut edges: Vec<u64> = BASE_EDGES.to_vec();
+    edges.extend(thresholds.iter().map(|t| u64::from(*t)));
+    edges.sort_unstable();
+    edges.dedup();
+    edges.into()
 }
 
 /// A histogram over fixed edges.
@@ -106,6 +116,20 @@ impl Histogram {
         self.sum += value;
     }
 
+    /// Goes on with other edges. Where a bucket is divided, what it holds goes into the upper
+    /// part: no count falls, and none looks faster than it was.
+    fn rebucket(&mut self, edges: Arc<[u64]>) {
+        if self.edges == edges {
+            return;
+        }
+        let mut counts = vec![0; edges.len() + 1];
+        let uppers = self.edges.iter().copied().chain([u64::MAX]);
+        for (upper, n) in uppers.zip(&self.counts) {
+            counts[edges.partition_point(|edge| *edge < upper)] += n;
+        }
+        (self.edges, self.counts) = (edges, counts);
+    }
+
     /// How many values were counted.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
@@ -125,5 +149,21 @@ mod tests {
         }
         assert_eq!((counters.latency.counts[at], counters.latency.counts[at + 1]), (2, 1));
         assert_eq!(counters.latency.total(), 3);
+    }
+
+    #[test]
+    fn other_thresholds_lose_no_count_and_make_nothing_look_faster() {
+        let mut counters = Counters::new(&[300_000]);
+        for millis in [1, 260, 290, 310, 90_000] {
+            counters.latency.count(Duration::from_millis(millis));
+        }
+        counters.measure_by(&[270_000]);
+        let below = |counters: &Counters, edge: u64| {
+            let until = counters.latency.edges.partition_point(|known| *known <= edge);
+            counters.latency.counts[..until].iter().sum::<u64>()
+        };
+        assert_eq!([250_000, 270_000, 500_000].map(|edge| below(&counters, edge)), [1, 1, 4]);
+        assert_eq!((counters.latency.total(), counters.latency.sum.as_millis()), (5, 90_861));
+        assert!(!counters.latency.edges.contains(&300_000));
     }
 }

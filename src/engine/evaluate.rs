@@ -4,9 +4,10 @@
 //! that history or measurement covers too little does not decide, unless the bad events alone
 //! already settle it.
 
+use std::ops::Add;
 use std::time::Duration;
 
-use crate::model::budget::{Budget, Counted};
+use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::decimal::cmp_products;
 use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
@@ -14,6 +15,7 @@ use crate::model::window::Period;
 use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Timestamp};
 
 use super::forecast;
+use super::revision::Revision;
 use super::series::Series;
 use super::slices;
 use super::status::{Accounting, Burn, Coverage, SloStatus};
@@ -66,6 +68,8 @@ pub struct Moment<'a> {
     end: Option<Timestamp>,
     /// The slots, where what is judged are slices of them.
     slots: Option<Histories<'a>>,
+    /// What was promised when; nothing if the SLO always promised what it does.
+    revisions: &'a [Revision],
     /// Windows that are asked for more than once.
     known: Vec<(Duration, Tally)>,
 }
@@ -85,8 +89,14 @@ impl<'a> Moment<'a> {
             first: histories.iter().filter_map(Series::first).min(),
             end: histories.iter().filter_map(|series| series.end_before(at)).max(),
             slots: None,
+            revisions: &[],
             known: Vec::new(),
         }
+    }
+
+    /// The same, each slot held to the revision that was in force when it was due.
+    pub fn under(self, revisions: &'a [Revision]) -> Self {
+        Moment { revisions, ..self }
     }
 
     /// The same, with every window of an SLO counted once and for all.
@@ -111,6 +121,11 @@ impl<'a> Moment<'a> {
             Some((_, tally)) => *tally,
             None => self.before - self.histories.before(self.at.minus(length)),
         }
+    }
+
+    /// What was promised when.
+    pub fn revisions(&self) -> &'a [Revision] {
+        self.revisions
     }
 
     /// The histories themselves.
@@ -138,11 +153,38 @@ impl<'a> Moment<'a> {
     fn coverage(&self, whole: &Look, slo: &Slo) -> Coverage {
         match self.slots {
             None => whole.coverage(),
-            Some(slots) => {
-                let slots = Moment::new(slots, self.at);
-                Look::back(&slots, whole.length, slo.unknown).coverage()
+            Some(slots) => Look::back(&Moment::new(slots, self.at), slo, whole.length).coverage(),
+        }
+    }
+
+    /// What counted in `[at - length, at)`, and what was allowed.
+    pub fn spending(&self, slo: &Slo, length: Duration) -> Spending {
+        self.weigh(slo, length, self.window(length)).spending
+    }
+
+    /// Holds every slot of `[at - length, at)` to the objective that was in force when it was
+    /// due. `whole` is what the stretch counts.
+    fn weigh(&self, slo: &Slo, length: Duration, whole: Tally) -> Weighed {
+        let from = self.at.minus(length);
+        let (mut weighed, mut end) = (Weighed::default(), self.at);
+        for revision in self.revisions.iter().rev().filter(|revision| revision.from < self.at) {
+            if revision.from <= from && end == self.at {
+                // What is nearly always so: it was in force all along.
+                return Weighed::of(whole, revision.objective, revision.unknown);
+            }
+            let begin = revision.from.max(from);
+            let tally = self.histories.before(end) - self.histories.before(begin);
+            weighed = weighed + Weighed::of(tally, revision.objective, revision.unknown);
+            end = begin;
+            if begin == from {
+                return weighed;
             }
         }
+        let tally = match end == self.at {
+            true => whole,
+            false => self.histories.before(end) - self.histories.before(from),
+        };
+        weighed + Weighed::of(tally, slo.objective, slo.unknown)
     }
 
     /// How much of `[at - length, at)` lies after the first event, up to where events speak.
@@ -154,21 +196,60 @@ impl<'a> Moment<'a> {
     }
 }
 
+/// Slots with what the objectives in force allowed of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weighed {
+    spending: Spending,
+    /// What would have been allowed if every slot had been measured.
+    allowed_expected_ppb: u128,
+}
+
+impl Weighed {
+    fn of(tally: Tally, objective: Objective, unknown: UnknownPolicy) -> Self {
+        let budget = u128::from(objective.budget_ppb());
+        Weighed {
+            spending: Spending::of(Counted::of(tally, unknown), objective),
+            allowed_expected_ppb: budget * u128::from(tally.expected()),
+        }
+    }
+}
+
+impl Add for Weighed {
+    type Output = Weighed;
+
+    fn add(self, other: Weighed) -> Weighed {
+        Weighed {
+            spending: self.spending + other.spending,
+            allowed_expected_ppb: self
+                .allowed_expected_ppb
+                .saturating_add(other.allowed_expected_ppb),
+        }
+    }
+}
+
 /// One look-back with what is needed to judge it.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     tally: Tally,
-    counted: Counted,
+    weighed: Weighed,
     length: Duration,
     /// How much of the look-back the history covers.
     span: Duration,
 }
 
 impl Look {
-    fn back(moment: &Moment<'_>, length: Duration, unknown: UnknownPolicy) -> Self {
+    fn back(moment: &Moment<'_>, slo: &Slo, length: Duration) -> Self {
         let tally = moment.window(length);
         let span = moment.span(length);
-        Look { tally, counted: Counted::of(tally, unknown), length, span }
+        Look { tally, weighed: moment.weigh(slo, length, tally), length, span }
+    }
+
+    fn spending(&self) -> Spending {
+        self.weighed.spending
+    }
+
+    fn counted(&self) -> Counted {
+        self.weighed.spending.counted
     }
 
     /// Measured slots over the slots a fully covered look-back would have.
@@ -185,15 +266,15 @@ impl Look {
 
     /// Whether the look-back says enough to decide whether it burns above `burn`: at least half
     /// of it counts, or its bad events would be too many even if all the rest were good.
-    fn decides(&self, objective: Objective, burn: (u128, u128)) -> bool {
+    fn decides(&self, burn: (u128, u128)) -> bool {
         let scheduled = u128::from(self.tally.expected());
         let (length, span) = (self.length.as_micros(), self.span.as_micros());
-        if 2 * u128::from(self.counted.total()) * span >= scheduled * length {
+        if 2 * u128::from(self.counted().total()) * span >= scheduled * length {
             return true;
         }
         // bad > burn * budget * (scheduled * length / span), without dividing.
-        let bad = u128::from(self.counted.bad) * u128::from(crate::model::objective::PPB);
-        let allowed = u128::from(objective.budget_ppb()) * scheduled;
+        let bad = u128::from(self.counted().bad) * u128::from(crate::model::objective::PPB);
+        let allowed = self.weighed.allowed_expected_ppb;
         let (numerator, denominator) = burn;
         let (bad, allowed) = (bad.saturating_mul(denominator), allowed.saturating_mul(numerator));
         cmp_products(bad, span, allowed, length).is_gt()
@@ -221,7 +302,8 @@ pub fn judge_pair(
 ) -> PairVerdict {
     let now = judge_now(moment, slo, pair, policy);
     let holds = |back| {
-        let then = Moment::new(moment.histories, moment.at.minus(Duration::from_secs(back)));
+        let then = moment.at.minus(Duration::from_secs(back));
+        let then = Moment::new(moment.histories, then).under(moment.revisions);
         judge_now(&then, slo, pair, policy).fires
     };
     let fires = now.fires && (1..=pair.hold.as_secs()).rev().all(holds);
@@ -229,22 +311,21 @@ pub fn judge_pair(
 }
 
 fn judge_now(moment: &Moment<'_>, slo: &Slo, pair: &Pair, policy: &AlertPolicy) -> PairVerdict {
-    let long = Look::back(moment, pair.long, slo.unknown);
-    let short = Look::back(moment, pair.short, slo.unknown);
-    let blind = short.counted.total() == 0;
-    if long.counted.bad == 0 {
+    let long = Look::back(moment, slo, pair.long);
+    let short = Look::back(moment, slo, pair.short);
+    let blind = short.counted().total() == 0;
+    if long.counted().bad == 0 {
         // What is nearly always so: no burn rate is negative.
         return PairVerdict { significant: false, fires: false, blind };
     }
     let threshold = pair.burn_threshold(slo.window.period(moment.at).length());
-    let significant = long.counted.burns_above(slo.objective, threshold)
-        && long.decides(slo.objective, threshold);
+    let significant = long.spending().burns_above(threshold) && long.decides(threshold);
     let short_threshold = match policy.short_threshold {
         ShortThreshold::Same => threshold,
         ShortThreshold::One => (1, 1),
     };
-    let goes_on = short.counted.bad >= policy.min_bad.saturating_mul(slo.method.parts())
-        && short.counted.burns_above(slo.objective, short_threshold);
+    let goes_on = short.counted().bad >= policy.min_bad.saturating_mul(slo.method.parts())
+        && short.spending().burns_above(short_threshold);
     PairVerdict { significant, fires: significant && goes_on, blind }
 }
 
@@ -260,12 +341,25 @@ pub fn firing_pairs(moment: &Moment<'_>, slo: &Slo, before: &[bool]) -> Vec<bool
 }
 
 /// Whether no pair can fire at any tick from `from` to `until`: not even if a pair's long window
-/// held the bad events of all its positions and only the events that all of them share.
-pub fn stays_quiet(histories: Histories<'_>, slo: &Slo, from: Timestamp, until: Timestamp) -> bool {
+/// held the bad events of all its positions and only the events that all of them share, and
+/// all of them were held to the strictest revision there ever was.
+pub fn stays_quiet(
+    histories: Histories<'_>,
+    slo: &Slo,
+    revisions: &[Revision],
+    from: Timestamp,
+    until: Timestamp,
+) -> bool {
+    let strictest = revisions.iter().map(|r| r.objective).fold(slo.objective, Objective::max);
+    let windows = revisions.iter().map(|r| r.window.shortest());
+    let shortest = windows.fold(slo.window.shortest(), Duration::min);
+    let any = |unknown| slo.unknown == unknown || revisions.iter().any(|r| r.unknown == unknown);
+    let (bad_counts, left_out) = (any(UnknownPolicy::Bad), any(UnknownPolicy::Exclude));
+    let bad = |tally: Tally| tally.bad + if bad_counts { tally.unknown } else { 0 };
+    let total = |tally: Tally| tally.known() + if left_out { 0 } else { tally.unknown };
     let (before_from, before_until) = (histories.before(from), histories.before(until));
     slo.policy.iter().flat_map(|policy| &policy.pairs).all(|pair| {
-        let widest = before_until - histories.before(from.minus(pair.long));
-        let bad = Counted::of(widest, slo.unknown).bad;
+        let bad = bad(before_until - histories.before(from.minus(pair.long)));
         if bad == 0 {
             return true;
         }
@@ -273,21 +367,24 @@ pub fn stays_quiet(histories: Histories<'_>, slo: &Slo, from: Timestamp, until: 
         if shared_since >= from {
             return false;
         }
-        let shared = Counted::of(before_from - histories.before(shared_since), slo.unknown);
-        let worst = Counted { good: shared.total().saturating_sub(bad), bad };
-        !worst.burns_above(slo.objective, pair.burn_threshold(slo.window.shortest()))
+        let shared = total(before_from - histories.before(shared_since));
+        let worst = Counted { good: shared.saturating_sub(bad), bad };
+        !worst.burns_above(strictest, pair.burn_threshold(shortest))
     })
 }
 
 /// Evaluates everything about one SLO at one tick. `pairs` says which pairs fire.
 pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
     let period = slo.window.period(moment.at);
-    let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
-    let budget = Budget::new(whole.counted, slo.objective, period.length())
+    let whole = Look::back(moment, slo, moment.at.since(period.start));
+    let budget = Budget::of(whole.spending(), slo.objective, period.length())
         .with_rest(moment.rest(slo, period).unwrap_or_default())
         .in_parts(slo.method.parts());
     let windows = slo.policy.as_ref().map(|policy| policy.windows()).unwrap_or_default();
-    let burn = |window| Burn { window, counted: Counted::of(moment.window(window), slo.unknown) };
+    let burn = |window| {
+        let Spending { counted, allowed_ppb } = moment.spending(slo, window);
+        Burn { window, counted, allowed_ppb }
+    };
     let record = moment.histories.record();
     let accounting = Accounting::of(&budget);
     let evidence = match accounting {
@@ -315,19 +412,20 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
 /// Whether more than the whole budget is spent, and enough of the window was seen to say so.
 pub fn is_exhausted(moment: &Moment<'_>, slo: &Slo) -> bool {
     let period = slo.window.period(moment.at);
-    let whole = Look::back(moment, moment.at.since(period.start), slo.unknown);
+    let whole = Look::back(moment, slo, moment.at.since(period.start));
     if let Some(rest) = moment.rest(slo, period) {
         // What is still to come is in the budget, so the bad events alone settle it.
-        let budget = Budget::new(whole.counted, slo.objective, period.length());
+        let budget = Budget::of(whole.spending(), slo.objective, period.length());
         return budget.with_rest(rest).is_spent();
     }
-    whole.counted.burns_above(slo.objective, (1, 1)) && whole.decides(slo.objective, (1, 1))
+    whole.spending().burns_above((1, 1)) && whole.decides((1, 1))
 }
 
 /// Met needs support by outages, and unknown slots that could not have overturned it.
 fn is_met(record: &evidence::Record, whole: &Look, objective: Objective) -> bool {
-    let worst = Counted::of(whole.tally, UnknownPolicy::Bad);
-    record.supports(objective, DECLARED_OUTAGE) && !worst.burns_above(objective, (1, 1))
+    let counted = Counted::of(whole.tally, UnknownPolicy::Bad);
+    let worst = Spending { counted, allowed_ppb: whole.weighed.allowed_expected_ppb };
+    record.supports(objective, DECLARED_OUTAGE) && !worst.burns_above((1, 1))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::objective::PPB;
-use crate::model::{Slo, Tally, Timestamp, Window};
+use crate::model::{Objective, Slo, Tally, Timestamp, Window};
 
-use super::evaluate::{Histories, Moment};
+use super::evaluate::Moment;
 use super::series::BadRun;
 use super::status::Exhaustion;
 
@@ -26,8 +26,8 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion
     }
     let Some(policy) = &slo.policy else { return Exhaustion::Never };
     let burning = |window| {
-        let counted = Counted::of(moment.window(window), slo.unknown);
-        counted.burns_above(slo.objective, (1, 1)).then_some(counted)
+        let spending = moment.spending(slo, window);
+        spending.burns_above((1, 1)).then_some(spending.counted)
     };
     let pairs = policy.pairs.iter();
     let rates: Vec<_> =
@@ -37,7 +37,7 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion
     }
     let soonest = match slo.window {
         Window::Rolling(length) => {
-            let past = Past::read(moment.histories(), slo, length, budget, moment.at());
+            let past = Past::read(moment, slo, length, budget);
             rates.iter().filter_map(|rate| past.project(*rate)).min()
         }
         Window::Calendar(_) => {
@@ -53,6 +53,9 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion
 struct Past {
     /// (how long from now, how many bad events leave the window then), soonest first.
     expiries: Vec<(f64, f64)>,
+    /// (how long from now, how many more bad events are allowed each second until then than
+    /// leave), soonest first: while an older objective leaves the window.
+    slopes: Vec<(f64, f64)>,
     /// Bad events in the window now.
     used: f64,
     /// Bad events allowed in the window.
@@ -64,13 +67,8 @@ struct Past {
 }
 
 impl Past {
-    fn read(
-        histories: Histories<'_>,
-        slo: &Slo,
-        length: Duration,
-        budget: &Budget,
-        at: Timestamp,
-    ) -> Self {
+    fn read(moment: &Moment<'_>, slo: &Slo, length: Duration, budget: &Budget) -> Self {
+        let (histories, at) = (moment.histories(), moment.at());
         let from = at.minus(length);
         let with_unknown = slo.unknown == UnknownPolicy::Bad;
         let bad = |each: Tally| Counted::of(each, slo.unknown).bad as f64;
@@ -85,8 +83,23 @@ impl Past {
         let window = length.as_secs_f64();
         let pace = budget.counted.total() as f64 / covered;
         // A window that is not yet full is judged as it will be once it is.
-        let allowed = pace * window * f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
-        Past { expiries, used: budget.counted.bad as f64, allowed, pace, window }
+        let share = |objective: Objective| f64::from(objective.budget_ppb()) / f64::from(PPB);
+        let mut allowed = pace * window * share(slo.objective);
+        let mut slopes = Vec::new();
+        let mut revisions = moment.revisions().iter().filter(|r| r.from < at).peekable();
+        while let Some(revision) = revisions.next() {
+            // An older objective allows what it did until its last slot leaves the window.
+            let Some(next) = revisions.peek().filter(|next| next.from > from) else { continue };
+            let length = next.from.since(revision.from.max(from).max(first)).as_secs_f64();
+            let more = pace * (share(slo.objective) - share(revision.objective));
+            allowed -= more * length;
+            slopes.push((next.from.since(from).as_secs_f64(), more));
+        }
+        if !slopes.is_empty() {
+            // Until history itself leaves the window, nothing does.
+            slopes.insert(0, (first.since(from).as_secs_f64(), 0.0));
+        }
+        Past { expiries, slopes, used: budget.counted.bad as f64, allowed, pace, window }
     }
 
     /// The time after which more than what is allowed is used, new failures coming in at the
@@ -94,18 +107,32 @@ impl Past {
     /// the past is gone and only the rate itself would remain.
     fn project(&self, rate: Counted) -> Option<Duration> {
         let incoming = self.pace * rate.bad as f64 / rate.total().max(1) as f64;
-        let (mut used, mut since) = (self.used, 0.0);
-        for &(after, leaves) in &self.expiries {
-            let reached = since + (self.allowed - used).max(0.0) / incoming;
-            if reached <= after {
-                return Duration::try_from_secs_f64(reached).ok();
+        let (mut used, mut allowed, mut since) = (self.used, self.allowed, 0.0);
+        let mut slopes = self.slopes.iter().peekable();
+        let mut expiries = self.expiries.iter().peekable();
+        loop {
+            let slope = slopes.peek().map_or(0.0, |(_, more)| *more);
+            let closing = incoming - slope;
+            let reached = match closing > 0.0 {
+                true => since + (allowed - used).max(0.0) / closing,
+                false => f64::INFINITY,
+            };
+            let turn = slopes.peek().map_or(f64::INFINITY, |(until, _)| *until);
+            let expiry = expiries.peek().map_or(f64::INFINITY, |(after, _)| *after);
+            let next = turn.min(expiry);
+            if reached <= next {
+                // Failures that come in from now on leave after a window's length.
+                let within = reached <= self.window || next < f64::INFINITY;
+                return within.then(|| Duration::try_from_secs_f64(reached).ok()).flatten();
             }
-            used += incoming * (after - since) - leaves;
-            since = after;
+            let leaves = if expiry <= turn { expiries.next().map_or(0.0, |e| e.1) } else { 0.0 };
+            if turn < expiry {
+                slopes.next();
+            }
+            used += incoming * (next - since) - leaves;
+            allowed += slope * (next - since);
+            since = next;
         }
-        // Failures that come in from now on leave after a window's length.
-        let reached = since + (self.allowed - used).max(0.0) / incoming;
-        (reached <= self.window).then(|| Duration::try_from_secs_f64(reached).ok()).flatten()
     }
 }
 
@@ -165,6 +192,7 @@ fn expiries_of(run: &BadRun, each: f64, from: Timestamp) -> Vec<(f64, f64)> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::evaluate::Histories;
     use super::super::series::Series;
     use super::*;
     use crate::model::{AlertPolicy, Outcome, Pair, Severity, Share, ShortThreshold};

@@ -6,6 +6,8 @@
 //! keep builds the same state again.
 
 mod blind;
+mod layout;
+mod reload;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -13,21 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId, Tally,
-    Timestamp, UnknownReason, Verdict,
+    Catalog, Observation, ProbeId, Record, Run, SeriesId, SloId, Timestamp, Verdict,
 };
 
 pub use blind::{Blindness, CUT_OFF_AFTER};
 
 use super::alert::{self, Alert, AlertKind, Notice};
-use super::counters::Counters;
 use super::evaluate::{self, Histories, Moment};
 use super::isolation::Sight;
 use super::roll::{Roll, Taken};
 use super::series::Series;
 use super::slices::Slices;
-use super::state::{ProbeState, SloState};
+use super::state::{Account, ProbeState, SloState};
 use super::status::SloStatus;
+use layout::Line;
 
 /// Slices are closed every ten minutes. A start reads the slices of the day and the observations
 /// since the last one; at a probe every 5 s the two together are fewest near ten minutes.
@@ -68,14 +69,8 @@ pub struct EngineStats {
     pub strangers: u64,
     /// Slots between the end of the history that was there and the start of this process.
     pub not_running: u64,
-}
-
-/// One thing that counts events: a probe, with or without a latency threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Feed {
-    indicator: usize,
-    /// In microseconds.
-    threshold: Option<u32>,
+    /// Revisions of SLOs that were joined with an older one, because there were too many.
+    pub joined_revisions: u64,
 }
 
 /// Histories, evaluations and alerts.
@@ -84,24 +79,25 @@ pub struct Engine {
     catalog: Arc<Catalog>,
     options: Options,
     probes: Vec<ProbeState>,
-    rolls: Vec<Roll>,
-    feeds: Vec<Vec<Feed>>,
+    /// Those of `probes` first, in the same order; then those of probes that have gone.
+    lines: Vec<Line>,
+    line_of: BTreeMap<SeriesId, usize>,
     series: Vec<Series>,
     /// How far back each of `series` is needed.
     memory: Vec<Duration>,
     slos: Vec<SloState>,
-    probe_of: BTreeMap<SeriesId, usize>,
-    probes_of_slo: Vec<Vec<usize>>,
     slo_of: BTreeMap<SloId, usize>,
-    /// Histories of probes that are no longer declared, until they are in slices.
-    orphans: BTreeMap<SeriesId, Roll>,
+    /// What SLOs that are not declared any more rested on.
+    absent: BTreeMap<SloId, Account>,
+    /// Alerts of SLOs that have gone, while their end is still told.
+    departed: Vec<Alert>,
     blind: Alert,
     watchdog: Alert,
     sight: Sight,
     /// Up to when any slot of any probe is known to have been good or bad.
     known_until: Option<Timestamp>,
     started: Option<Timestamp>,
-    kept_totals: Option<restore::KeptTotals>,
+    kept: restore::Kept,
     last_tick: Option<Timestamp>,
     last_slice: Option<Timestamp>,
     stats: EngineStats,
@@ -122,79 +118,23 @@ impl Engine {
             known_until: None,
             options,
             probes: Vec::new(),
-            rolls: Vec::new(),
-            feeds: Vec::new(),
+            lines: Vec::new(),
+            line_of: BTreeMap::new(),
             series: Vec::new(),
             memory: Vec::new(),
             slos: Vec::new(),
-            probe_of: BTreeMap::new(),
-            probes_of_slo: Vec::new(),
             slo_of: BTreeMap::new(),
-            orphans: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            departed: Vec::new(),
             started: None,
-            kept_totals: None,
+            kept: restore::Kept::default(),
             last_tick: None,
             last_slice: None,
             stats: EngineStats::default(),
             catalog: Arc::clone(&catalog),
         };
-        for service in &catalog.services {
-            for probe in &service.probes {
-                if let Some(series) = series_of.get(&probe.id) {
-                    engine.add_probe(probe, *series, &service.slos);
-                }
-            }
-            for slo in &service.slos {
-                engine.add_slo(slo, service);
-            }
-        }
+        engine.declare(&catalog, series_of);
         engine
-    }
-
-    fn add_probe(&mut self, probe: &Probe, series: SeriesId, slos: &[Slo]) {
-        let uses = |slo: &&Slo| slo.probes.contains(&probe.id);
-        let mut thresholds: Vec<u32> = slos.iter().filter(uses).filter_map(threshold_of).collect();
-        thresholds.sort_unstable();
-        thresholds.dedup();
-        let vantage = self.options.vantage.as_str().into();
-        let counters = Counters::new(&thresholds);
-        self.probe_of.insert(series, self.probes.len());
-        self.rolls.push(Roll::new(series, probe.interval, thresholds));
-        self.feeds.push(Vec::new());
-        self.probes.push(ProbeState { probe: probe.clone(), series, vantage, counters });
-    }
-
-    fn add_slo(&mut self, slo: &Slo, service: &crate::model::Service) {
-        let position = |id: &ProbeId| self.probes.iter().rposition(|p| p.probe.id == *id);
-        let probes: Vec<usize> = slo.probes.iter().filter_map(position).collect();
-        let threshold = threshold_of(slo);
-        let longest = slo.policy.iter().flat_map(|p| p.windows()).max().unwrap_or_default();
-        // Of a calendar also the period before the present one, for comparison and reports.
-        let window = slo.window.longest() * if slo.window.calendar().is_some() { 2 } else { 1 };
-        let memory = window.max(longest) + EXTRA_MEMORY;
-        let mut indicators = Vec::new();
-        for probe in &probes {
-            let known = self.feeds[*probe].iter().find(|feed| feed.threshold == threshold);
-            let indicator = known.map(|feed| feed.indicator).unwrap_or_else(|| {
-                self.series.push(Series::default());
-                self.memory.push(Duration::ZERO);
-                self.series.len() - 1
-            });
-            if known.is_none() {
-                self.feeds[*probe].push(Feed { indicator, threshold });
-            }
-            self.memory[indicator] = self.memory[indicator].max(memory);
-            indicators.push(indicator);
-        }
-        self.probes_of_slo.push(probes);
-        let alerts = match slo.policy {
-            Some(_) => AlertKind::OF_SLO.map(|kind| alert::of_slo(kind, slo, service)).to_vec(),
-            None => Vec::new(),
-        };
-        let team = service.team().to_owned();
-        self.slo_of.insert(slo.id.clone(), self.slos.len());
-        let (slo, slices) = (slo.clone(), slo.method.slice().map(|_| Slices::default()));
-        self.slos.push(SloState { slo, team, status: None, alerts, indicators, slices });
     }
 
     /// The catalogue this engine was built for, to keep.
@@ -245,7 +185,7 @@ impl Engine {
 
     /// The histories that make up one SLO.
     pub fn histories<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
-        Histories { series: &self.series, of: &state.indicators }
+        Histories { series: &self.series, of: &state.account.indicators }
     }
 
     /// What an SLO is judged by: its slots, or the slices of them.
@@ -260,13 +200,15 @@ impl Engine {
         let state = self.slo(id)?;
         let histories = self.histories(state);
         histories.iter().find_map(Series::first)?;
-        let from = state.slo.window.period(at).start;
+        let slo = state.slo_at(at);
+        let from = slo.window.period(at).start;
         if histories.iter().filter_map(Series::forgotten).any(|forgotten| from <= forgotten) {
             return None;
         }
         let moment = Moment::new(self.judged(state), at).over_slots(histories);
-        let pairs = evaluate::firing_pairs(&moment, &state.slo, &[]);
-        Some(evaluate::evaluate(&moment, &state.slo, pairs))
+        let moment = moment.under(state.revisions());
+        let pairs = evaluate::firing_pairs(&moment, &slo, &[]);
+        Some(evaluate::evaluate(&moment, &slo, pairs))
     }
 
     /// The statuses of the calendar periods before the present one, each at its end, the last
@@ -291,7 +233,8 @@ impl Engine {
     /// When the last recorded slot of any series was due: the moment after which this history
     /// can be continued without counting time twice.
     pub fn history_end(&self) -> Option<Timestamp> {
-        self.rolls.iter().filter_map(Roll::last_due).max()
+        let lines = self.lines.iter().take(self.probes.len());
+        lines.filter_map(|line| line.roll.last_due()).max()
     }
 
     /// The moment at which time goes on for a process that starts at this wall time: then, or
@@ -307,18 +250,20 @@ impl Engine {
         // and a hair above a threshold is above it.
         observation.latency = observation.latency.map(ceil_micros);
         let series = observation.series;
-        if let Some(probe) = self.take(series, |roll| roll.observe(&observation), effects) {
-            self.probes[probe].counters.count(&observation);
+        if let Some(line) = self.take(series, |roll| roll.observe(&observation), effects) {
+            if let Some(probe) = self.probes.get_mut(line) {
+                probe.counters.count(&observation);
+            }
             effects.push(Effect::Append(Record::Observation(observation)));
         }
     }
 
     /// Takes slots in a row that nobody observed, with the verdict that says why.
     pub fn miss(&mut self, series: SeriesId, run: Run, effects: &mut Vec<Effect>) {
-        if let Some(probe) = self.take(series, |roll| roll.miss(run), effects) {
-            if let Verdict::Unknown(reason) = run.verdict {
-                self.probes[probe].counters.unknown[reason.index()] += u64::from(run.n);
-            }
+        let line = self.line_of.get(&series).map(|line| &self.lines[*line]);
+        let run = line.map_or(run, |line| line.roll.clip(run));
+        if let Some(line) = self.take(series, |roll| roll.miss(run), effects) {
+            self.count_unknown(line, &run);
             effects.push(Effect::Append(Record::Gap(series, run)));
         }
     }
@@ -330,23 +275,37 @@ impl Engine {
         take: impl FnOnce(&mut Roll) -> Taken,
         effects: &mut Vec<Effect>,
     ) -> Option<usize> {
-        let Some(&probe) = self.probe_of.get(&series) else {
+        let Some(&line) = self.line_of.get(&series) else {
             self.stats.strangers += 1;
             return None;
         };
-        let taken = take(&mut self.rolls[probe]);
+        let taken = take(&mut self.lines[line].roll);
+        self.take_in(line, taken, effects).then_some(line)
+    }
+
+    /// Counts what a line took, and keeps what it gave up; false if it was to be ignored.
+    fn take_in(&mut self, line: usize, taken: Taken, effects: &mut Vec<Effect>) -> bool {
         if taken.duplicate {
-            self.stats.duplicates += 1;
-            return None;
+            match self.probes.get(line) {
+                Some(_) => self.stats.duplicates += 1,
+                None => self.stats.strangers += 1,
+            }
+            return false;
         }
-        if let Some(lost) = taken.lost {
+        let series = self.lines[line].roll.series();
+        for lost in &taken.lost {
             self.stats.lost += u64::from(lost.n);
-            let index = UnknownReason::LocalFault.index();
-            self.probes[probe].counters.unknown[index] += u64::from(lost.n);
-            effects.push(Effect::Append(Record::Gap(series, lost)));
+            self.count_unknown(line, lost);
+            effects.push(Effect::Append(Record::Gap(series, *lost)));
         }
-        self.feed_all(probe, &taken.accepted);
-        Some(probe)
+        self.feed(line, &taken.accepted, None);
+        true
+    }
+
+    fn count_unknown(&mut self, line: usize, run: &Run) {
+        if let (Some(probe), Verdict::Unknown(reason)) = (self.probes.get_mut(line), run.verdict) {
+            probe.counters.unknown[reason.index()] += u64::from(run.n);
+        }
     }
 
     /// Evaluates every SLO at every whole second up to `now` for which everything due before is
@@ -361,8 +320,15 @@ impl Engine {
         self.watchdog.evaluated_at = now;
         let resend = self.options.resend_delay;
         let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
-        for alert in all.chain([&mut self.blind, &mut self.watchdog]) {
+        let own = [&mut self.blind, &mut self.watchdog];
+        for alert in all.chain(&mut self.departed).chain(own) {
             effects.extend(alert.notice(resend, now).map(Effect::Notify));
+        }
+        self.departed.retain(|alert| alert.fired_at().is_some());
+        for line in self.probes.len()..self.lines.len() {
+            if let Some(taken) = self.lines[line].roll.abandon(now) {
+                self.take_in(line, taken, &mut effects);
+            }
         }
         self.close_slices(now, &mut effects);
         effects
@@ -370,11 +336,12 @@ impl Engine {
 
     fn tick_slo(&mut self, slo: usize, now: Timestamp, effects: &mut Vec<Effect>) {
         let state = &self.slos[slo];
-        let known = self.probes_of_slo[slo].iter().map(|p| self.rolls[*p].next_due()).min();
+        let lines = state.account.lines.iter();
+        let known = lines.map(|line| self.lines[*line].roll.next_due()).min();
         let Some(Some(known)) = known else { return };
         let until = now.min(known).floor_second();
         let second = Duration::from_secs(1);
-        let histories = Histories { series: &self.series, of: &state.indicators };
+        let histories = self.histories(state);
         if histories.iter().filter_map(Series::first).min().is_none_or(|first| until <= first) {
             // Not a slot was due yet: there is nothing to say, not even that all is well.
             self.transit_no_data(slo, known, now, effects);
@@ -382,7 +349,7 @@ impl Engine {
         }
         let state = &mut self.slos[slo];
         if let Some(slices) = &mut state.slices {
-            let slots = Histories { series: &self.series, of: &state.indicators };
+            let slots = Histories { series: &self.series, of: &state.account.indicators };
             slices.extend(slots, &state.slo, known.min(now));
         }
         let state = &self.slos[slo];
@@ -398,17 +365,19 @@ impl Engine {
             Some(status) => status.pairs.clone(),
             None => restored_pairs(state),
         };
-        let histories = self.judged(&self.slos[slo]);
+        let histories = self.judged(state);
         let fires = pairs.iter().any(|fires| *fires);
-        if at < until && !fires && evaluate::stays_quiet(histories, &self.slos[slo].slo, at, until)
-        {
+        let stays_quiet =
+            || evaluate::stays_quiet(histories, &state.slo, state.revisions(), at, until);
+        if at < until && !fires && stays_quiet() {
             at = until;
         }
         while at < until {
             let state = &self.slos[slo];
-            let moment = Moment::new(self.judged(state), at);
-            pairs = evaluate::firing_pairs(&moment, &state.slo, &pairs);
-            let fires = alert::burn_conditions(&state.slo, &pairs);
+            let moment = Moment::new(self.judged(state), at).under(state.revisions());
+            let declared = state.slo_at(at);
+            pairs = evaluate::firing_pairs(&moment, &declared, &pairs);
+            let fires = alert::burn_conditions(&declared, &pairs);
             alert::transit_burns(&mut self.slos[slo].alerts, fires, at, effects);
             at = at.plus(second);
         }
@@ -425,12 +394,13 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let state = &self.slos[slo];
-        let slots = self.histories(state);
-        let moment = Moment::of_slo(self.judged(state), &state.slo, at).over_slots(slots);
-        let pairs = evaluate::firing_pairs(&moment, &state.slo, &before);
-        let fires = alert::burn_conditions(&state.slo, &pairs);
-        let exhausted = evaluate::is_exhausted(&moment, &state.slo);
-        let status = evaluate::evaluate(&moment, &state.slo, pairs);
+        let (slots, declared) = (self.histories(state), state.slo_at(at));
+        let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
+        let moment = moment.under(state.revisions());
+        let pairs = evaluate::firing_pairs(&moment, &declared, &before);
+        let fires = alert::burn_conditions(&declared, &pairs);
+        let exhausted = evaluate::is_exhausted(&moment, &declared);
+        let status = evaluate::evaluate(&moment, &declared, pairs);
         let state = &mut self.slos[slo];
         alert::transit_burns(&mut state.alerts, fires, at, effects);
         alert::transit(&mut state.alerts, AlertKind::Exhausted, exhausted, at, effects);
@@ -446,11 +416,13 @@ impl Engine {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let interval = self.probes_of_slo[slo].iter().map(|p| self.probes[*p].probe.interval).max();
-        let quiet = alert::quiet_after(interval.unwrap_or_default());
         let state = &self.slos[slo];
-        let histories = Histories { series: &self.series, of: &state.indicators };
+        let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
+        let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
+        let quiet = alert::quiet_after(interval.unwrap_or_default());
+        let histories = self.histories(state);
         let begun = histories.iter().filter_map(Series::first).min().or(self.started);
+        let begun = begun.max(state.disturbed);
         let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
             && (now.since(known) >= quiet || histories.window(quiet, now).known() == 0);
         let alerts = &mut self.slos[slo].alerts;
@@ -459,44 +431,24 @@ impl Engine {
 
     /// Closes slices up to the last full ten minutes that are completely known.
     fn close_slices(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let known = self.rolls.iter().filter_map(Roll::next_due).min().unwrap_or(now);
-        let edge = known.min(now).floor(SLICE);
+        let known = self.lines.iter().filter_map(|line| line.roll.next_due()).min();
+        let edge = known.unwrap_or(now).min(now).floor(SLICE);
         if self.last_slice.is_none_or(|last| edge <= last) {
             return;
         }
         self.last_slice = Some(edge);
-        let orphans = self.orphans.values_mut();
-        let slices = self.rolls.iter_mut().chain(orphans).filter_map(|roll| roll.close(edge));
+        let slices = self.lines.iter_mut().filter_map(|line| line.roll.close(edge));
         effects.extend(slices.map(|slice| Effect::Append(Record::Slice(slice))));
-        self.orphans.clear();
         effects.push(Effect::Append(self.totals_record(edge)));
         effects.push(Effect::Compact(edge));
         for (series, memory) in self.series.iter_mut().zip(&self.memory) {
             series.forget_before(edge.minus(*memory));
         }
         for state in &mut self.slos {
-            let memory = state.indicators.iter().map(|indicator| self.memory[*indicator]).max();
+            let account = &state.account;
+            let memory = account.indicators.iter().map(|indicator| self.memory[*indicator]).max();
             if let (Some(slices), Some(memory)) = (&mut state.slices, memory) {
                 slices.forget_before(edge.minus(memory));
-            }
-        }
-    }
-
-    fn feed_all(&mut self, probe: usize, runs: &[Run]) {
-        for run in runs {
-            if run.verdict.outcome() != Outcome::Unknown {
-                self.known_until = self.known_until.max(Some(run.end()));
-            }
-            let series = &mut self.series;
-            for feed in &self.feeds[probe] {
-                let outcome = match (feed.threshold, run.verdict) {
-                    (Some(threshold), Verdict::Good) => {
-                        let thresholds = self.rolls[probe].thresholds();
-                        within(run.class, threshold, thresholds)
-                    }
-                    (_, verdict) => verdict.outcome(),
-                };
-                push(&mut series[feed.indicator], run, outcome);
             }
         }
     }
@@ -513,29 +465,6 @@ fn restored_pairs(state: &SloState) -> Vec<bool> {
 fn ceil_micros(latency: Duration) -> Duration {
     let micros = latency.as_nanos().div_ceil(1_000);
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-}
-
-/// The latency threshold of an SLO in microseconds.
-fn threshold_of(slo: &Slo) -> Option<u32> {
-    slo.latency_under.map(|under| u32::try_from(under.as_micros()).unwrap_or(u32::MAX))
-}
-
-/// Whether an answer of this class took at most `threshold`. The class says how many of the
-/// ascending `thresholds` it exceeded; where that leaves it open, it is unknown.
-fn within(class: u8, threshold: u32, thresholds: &[u32]) -> Outcome {
-    let class = usize::from(class);
-    let exceeded = class.checked_sub(1).and_then(|last| thresholds.get(last));
-    if exceeded.is_some_and(|exceeded| *exceeded >= threshold) {
-        return Outcome::Bad;
-    }
-    match thresholds.get(class) {
-        Some(kept) if *kept <= threshold => Outcome::Good,
-        _ => Outcome::Unknown,
-    }
-}
-
-fn push(series: &mut Series, run: &Run, outcome: Outcome) {
-    series.push(run.start, run.step, run.n, Tally::of(outcome, 1));
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Ratios are decimal text, cut toward worse; a key without a value is `null`. Pure.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::catalog::NotificationTarget;
@@ -11,6 +13,7 @@ use crate::model::window::Period;
 use crate::model::{Slo, Tally, Timestamp};
 
 use super::alert::Alert;
+use super::revision::Revision;
 use super::status::{Exhaustion, SloStatus};
 
 /// An SLO with what is known of it; `null` for a status before the first evaluation.
@@ -43,6 +46,26 @@ fn target_json(target: &NotificationTarget) -> Value {
         "target": target.target,
         "description": target.description,
     })
+}
+
+/// What an SLO promised when, oldest first; `effective_from` is `null` for the time since its
+/// history began, `declared` false for a time in which it promised nothing.
+pub fn revisions_json(revisions: &[Revision]) -> Value {
+    let revision = |revision: &Revision| {
+        let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
+        let probes: Vec<&str> = revision.probes.iter().map(|(_, probe)| probe.as_str()).collect();
+        let from = (revision.from > Timestamp::MIN).then(|| revision.from.to_string());
+        json!({
+            "effective_from": from,
+            "declared": revision.is_declared(),
+            "objective": revision.objective.ratio(),
+            "window": revision.window.to_string(),
+            "unknown": revision.unknown.word(),
+            "latency_under": under.map(format_duration),
+            "probes": probes,
+        })
+    };
+    revisions.iter().map(revision).collect()
 }
 
 /// An alert with where it stands.
@@ -152,11 +175,9 @@ fn ppb_text(ppb: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::engine::status::{Accounting, Burn, Coverage};
-    use crate::model::budget::{Budget, Counted};
+    use crate::model::budget::{Budget, Counted, Spending};
     use crate::model::evidence::Evidence;
 
     #[test]
@@ -172,6 +193,11 @@ mod tests {
     #[test]
     fn a_status_is_rendered_as_the_contract_shows_it() {
         let counted = Counted { good: 2_591_400, bad: 600 };
+        let objective = "99.9%".parse().expect("valid");
+        let burn = |seconds, counted| {
+            let Spending { counted, allowed_ppb } = Spending::of(counted, objective);
+            Burn { window: Duration::from_secs(seconds), counted, allowed_ppb }
+        };
         let status = SloStatus {
             at: Timestamp::from_secs(1_769_904_000),
             period: Period {
@@ -180,16 +206,9 @@ mod tests {
             },
             tally: Tally { good: 2_591_400, bad: 600, unknown: 0, excluded: 0 },
             totals: Tally { good: 3_000_000, bad: 700, unknown: 1, excluded: 2 },
-            budget: Budget::new(
-                counted,
-                "99.9%".parse().expect("valid"),
-                Duration::from_secs(30 * 86_400),
-            ),
+            budget: Budget::new(counted, objective, Duration::from_secs(30 * 86_400)),
             coverage: Coverage { numerator: 1, denominator: 1 },
-            burns: vec![
-                Burn { window: Duration::from_secs(300), counted: Counted { good: 2, bad: 1 } },
-                Burn { window: Duration::from_secs(3_600), counted: Counted::default() },
-            ],
+            burns: vec![burn(300, Counted { good: 2, bad: 1 }), burn(3_600, Counted::default())],
             exhaustion: Exhaustion::In(Duration::from_millis(11_400_500)),
             accounting: Accounting::WithinBudget,
             evidence: Evidence::NotYetProven,

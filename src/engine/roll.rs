@@ -1,9 +1,10 @@
 //! One series on its way into history: puts slots in order and rolls them up into runs.
 //!
 //! Every slot of the grid is accounted for exactly once. A slot that arrives before its
-//! predecessors waits for them; predecessors that stay away are unknown.
+//! predecessors waits for them; predecessors that stay away are unknown. When the interval
+//! changes, the slots of the old grid end where those of the new one begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::{
@@ -18,6 +19,15 @@ const MAX_EARLY: usize = 16;
 /// nothing about any threshold.
 pub const UNMEASURED: u8 = u8::MAX;
 
+/// When a slot is due that never comes.
+const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+
+/// How long the results of a probe that has gone are waited for, beside two of its intervals.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The shortest time there is between two moments.
+const INSTANT: Duration = Duration::from_micros(1);
+
 /// The open end of one series.
 #[derive(Clone, Debug)]
 pub struct Roll {
@@ -29,9 +39,24 @@ pub struct Roll {
     /// When the last slot that is accounted for was due.
     last_due: Option<Timestamp>,
     early: BTreeMap<Timestamp, Slots>,
+    /// When the present grid began, if another one came before it.
+    since: Option<Timestamp>,
+    /// Changes of the grid whose moment the slots have not reached, soonest first.
+    turns: VecDeque<Turn>,
     open_since: Option<Timestamp>,
     runs: Vec<Run>,
     latencies: Latencies,
+}
+
+/// A change of the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    /// The slots of the grid before it are due before this.
+    at: Timestamp,
+    /// The first slot of the grid after it, not before `at`; [`NEVER`] if there is none.
+    first: Timestamp,
+    /// From one slot to the next.
+    step: Duration,
 }
 
 /// One slot, or several in a row of which nothing is known.
@@ -49,8 +74,8 @@ pub struct Taken {
     /// Slots that are now part of history, in order.
     pub accepted: Vec<Run>,
     /// Those among them that nobody observed; they are to be kept for good.
-    pub lost: Option<Run>,
-    /// The slot was accounted for before and is ignored.
+    pub lost: Vec<Run>,
+    /// The slot was accounted for before, or is none any more, and is ignored.
     pub duplicate: bool,
 }
 
@@ -65,6 +90,8 @@ impl Roll {
             next_due: None,
             last_due: None,
             early: BTreeMap::new(),
+            since: None,
+            turns: VecDeque::new(),
             open_since: None,
             runs: Vec::new(),
             latencies: Latencies::default(),
@@ -91,26 +118,94 @@ impl Roll {
         self.last_due
     }
 
+    /// From one slot to the next, on the newest grid.
+    pub fn step(&self) -> Duration {
+        self.turns.back().map_or(self.step, |turn| turn.step)
+    }
+
+    /// Whether no slot is due after those that are accounted for.
+    pub fn is_complete(&self) -> bool {
+        self.next_due == Some(NEVER)
+    }
+
+    /// Whether there are slots that no slice holds yet.
+    pub fn is_open(&self) -> bool {
+        !self.runs.is_empty() || !self.early.is_empty()
+    }
+
+    /// From `at` on the slots are those of another grid, the first of them due at `first`. What
+    /// is due before `at` on the grid before is still to come.
+    pub fn turn(&mut self, at: Timestamp, first: Timestamp, step: Duration) {
+        self.turns.retain(|turn| turn.at < at);
+        self.turns.push_back(Turn { at, first, step });
+        self.next_due.get_or_insert(at);
+        self.pass_turns();
+    }
+
+    /// Before history is taken back: the grid changed in its course, from steps of `before`.
+    pub fn recall(&mut self, before: Duration, at: Timestamp, first: Timestamp, step: Duration) {
+        self.step = before;
+        self.turns.push_back(Turn { at, first, step });
+    }
+
+    /// No slot is due from `at` on.
+    pub fn end(&mut self, at: Timestamp) {
+        self.turn(at, NEVER, self.step());
+    }
+
+    /// Counts other thresholds from now on. What is open is closed into a slice with those
+    /// before, if there is any.
+    pub fn measure_by(&mut self, thresholds: Vec<u32>) -> Option<Slice> {
+        if self.thresholds == thresholds {
+            return None;
+        }
+        let closed = self.last_due.and_then(|last| self.close(last.plus(INSTANT)));
+        self.thresholds = thresholds;
+        closed
+    }
+
     /// Hands in the result of one slot.
     pub fn observe(&mut self, observation: &Observation) -> Taken {
         self.take(observation.due, self.one(observation))
     }
 
+    /// The part of a run of missed slots that lies on the grid of its start. A run that was told
+    /// late may reach beyond the end of that grid.
+    pub fn clip(&self, run: Run) -> Run {
+        let (_, _, until) = self.grid_of(run.start);
+        let n = until.map_or(run.n, |until| run.n.min(slots_before(run.start, run.step, until)));
+        Run { n, ..run }
+    }
+
     /// Hands in slots in a row that nobody observed, with the verdict that says why.
     pub fn miss(&mut self, run: Run) -> Taken {
+        let run = self.clip(run);
         let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
         self.take(run.start, slots)
     }
 
     fn one(&self, observation: &Observation) -> Slots {
         let (verdict, latency) = (observation.verdict, observation.latency);
-        Slots { verdict, latency, step: self.step, n: 1 }
+        Slots { verdict, latency, step: self.grid_of(observation.due).1, n: 1 }
+    }
+
+    /// The grid on which a slot would be due at `due`: the first point of it, if another grid
+    /// came before; the step; and until when it lasts.
+    fn grid_of(&self, due: Timestamp) -> (Option<Timestamp>, Duration, Option<Timestamp>) {
+        let past = self.turns.partition_point(|turn| turn.at <= due);
+        let until = self.turns.get(past).map(|turn| turn.at);
+        match past.checked_sub(1).map(|last| self.turns[last]) {
+            Some(turn) => (Some(turn.first), turn.step, until),
+            None => (self.since, self.step, until),
+        }
     }
 
     fn take(&mut self, due: Timestamp, slots: Slots) -> Taken {
         let mut taken = Taken::default();
+        let (point, step, _) = self.grid_of(due);
         let expected = *self.next_due.get_or_insert(due);
-        if due < expected || self.early.contains_key(&due) {
+        let is_slot = point.is_none_or(|point| is_on_grid(due, point, step));
+        if due < expected || self.early.contains_key(&due) || !is_slot {
             taken.duplicate = true;
             return taken;
         }
@@ -137,9 +232,23 @@ impl Roll {
     fn give_up_on_lost(&mut self, taken: &mut Taken) {
         let Some(first) = self.early.keys().next().copied() else { return };
         taken.lost = self.fill(first, UnknownReason::LocalFault);
-        taken.accepted.extend(taken.lost);
+        taken.accepted.extend(&taken.lost);
         self.next_due = Some(first);
         self.accept_waiting(taken);
+    }
+
+    /// Goes on with the next grid once the slots of the one before are accounted for.
+    fn pass_turns(&mut self) {
+        while let Some(turn) = self.turns.front().copied()
+            && self.next_due.is_some_and(|next| next >= turn.at)
+        {
+            (self.since, self.step) = (Some(turn.first), turn.step);
+            // History that is taken back may begin behind the turn.
+            if self.last_due.is_none_or(|last| last < turn.at) {
+                self.next_due = Some(turn.first);
+            }
+            self.turns.pop_front();
+        }
     }
 
     /// Accounts for every slot before the one at `until` that nobody observed, as unknown; and
@@ -147,14 +256,22 @@ impl Roll {
     pub fn close_gap(&mut self, until: Timestamp, reason: UnknownReason) -> Taken {
         let mut taken = Taken::default();
         if self.next_due.is_none() {
-            self.next_due = self.early.keys().next().copied().or(Some(until));
+            let first = self.turns.front().map_or(until, |turn| turn.first.min(until));
+            self.next_due = self.early.keys().next().copied().or(Some(first));
         }
         let waiting = self.restore_waiting(Some(until));
         taken.accepted.extend(waiting);
-        self.next_due = self.next_due.map(|next| self.on_grid_of(until, next));
+        if self.turns.is_empty() {
+            self.next_due = self.next_due.map(|next| self.on_grid_of(until, next));
+        }
         taken.lost = self.fill(until, reason);
-        taken.accepted.extend(taken.lost);
-        self.next_due = self.next_due.max(Some(until));
+        taken.accepted.extend(&taken.lost);
+        // Slots that are known from later on stay known; else the grid goes on here, whatever
+        // the interval was when the last known slot was due.
+        let ahead = self.last_due.is_some_and(|last| last >= until);
+        if !ahead && !self.is_complete() {
+            self.next_due = Some(until);
+        }
         taken
     }
 
@@ -166,13 +283,26 @@ impl Roll {
         if next < until { until.minus(self.step.saturating_mul(n)) } else { next }
     }
 
-    fn fill(&mut self, until: Timestamp, reason: UnknownReason) -> Option<Run> {
-        let start = self.next_due?;
-        let n = until.since(start).as_micros().div_ceil(self.step.as_micros().max(1));
-        let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let verdict = Verdict::Unknown(reason);
-        let run = Run { start, step: self.step, n, verdict, class: 0 };
-        (n > 0).then(|| self.append(run))
+    /// Gives up on the last slots before the end, if they should have been heard of by `now`.
+    pub fn abandon(&mut self, now: Timestamp) -> Option<Taken> {
+        let end = *self.turns.back().filter(|turn| turn.first == NEVER)?;
+        let patience = 2 * end.step + PATIENCE;
+        (now.since(end.at) > patience).then(|| self.close_gap(end.at, UnknownReason::LocalFault))
+    }
+
+    fn fill(&mut self, until: Timestamp, reason: UnknownReason) -> Vec<Run> {
+        let mut filled = Vec::new();
+        while let Some(start) = self.next_due.filter(|start| *start < until) {
+            let turn = self.turns.front().map_or(until, |turn| turn.at.min(until));
+            let n = slots_before(start, self.step, turn);
+            if n == 0 {
+                break;
+            }
+            let verdict = Verdict::Unknown(reason);
+            let run = Run { start, step: self.step, n, verdict, class: 0 };
+            filled.push(self.append(run));
+        }
+        filled
     }
 
     /// Takes a run of a stored slice. Slots that are accounted for already are left out.
@@ -260,6 +390,7 @@ impl Roll {
         self.open_since.get_or_insert(run.start);
         self.next_due = Some(run.end());
         self.last_due = Some(run.start.plus(run.step.saturating_mul(run.n - 1)));
+        self.pass_turns();
         match self.runs.last_mut() {
             Some(last) if last.continues_at(run.start, run.step, run.verdict, run.class) => {
                 last.n = last.n.saturating_add(run.n);
@@ -302,10 +433,27 @@ impl Roll {
     }
 }
 
+/// How many of the slots from `start` on are due before `end`.
+fn slots_before(start: Timestamp, step: Duration, end: Timestamp) -> u32 {
+    let n = end.since(start).as_micros().div_ceil(step.as_micros().max(1));
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Whether a slot is due at `due` on the grid of which `point` is the first.
+fn is_on_grid(due: Timestamp, point: Timestamp, step: Duration) -> bool {
+    let apart = due.since(point).as_micros();
+    due >= point && apart.checked_rem(step.as_micros()) == Some(0)
+}
+
+/// The slots of a run that are due in `[from, to)`.
+pub(super) fn part(run: &Run, from: Timestamp, to: Timestamp) -> Option<Run> {
+    let before = split(*run, to).0?;
+    if from <= before.start { Some(before) } else { split(before, from).1 }
+}
+
 /// The parts of a run before and from `at` on.
 fn split(run: Run, at: Timestamp) -> (Option<Run>, Option<Run>) {
-    let n = at.since(run.start).as_micros().div_ceil(run.step.as_micros().max(1));
-    let n = u32::try_from(n).unwrap_or(u32::MAX).min(run.n);
+    let n = slots_before(run.start, run.step, at).min(run.n);
     let before = (n > 0).then_some(Run { n, ..run });
     let start = run.start.plus(run.step.saturating_mul(n));
     let after = (n < run.n).then_some(Run { start, n: run.n - n, ..run });
@@ -444,10 +592,92 @@ mod tests {
     fn gaps_are_filled_up_to_the_next_slot() {
         let mut roll = roll();
         roll.observe(&observation(0, Verdict::Good, 1));
-        let gap = roll.close_gap(at(25), UnknownReason::NotRunning).lost.expect("a gap");
+        let gap = roll.close_gap(at(25), UnknownReason::NotRunning).lost[0];
         assert_eq!((gap.start, gap.n), (at(5), 4));
         assert_eq!(roll.next_due(), Some(at(25)));
         assert_eq!(roll.close_gap(at(25), UnknownReason::NotRunning), Taken::default());
+    }
+
+    #[test]
+    fn a_longer_interval_after_a_restart_costs_no_slot() {
+        let mut roll = Roll::new(SeriesId(1), Duration::from_secs(60), Vec::new());
+        for due in [0, 5, 10] {
+            roll.restore_observation(&observation(due, Verdict::Good, 1));
+        }
+        let gap = roll.close_gap(at(200), UnknownReason::NotRunning);
+        assert_eq!(slots(&gap.lost).last().map(|(due, _)| *due), Some(140));
+        assert_eq!(roll.observe(&observation(200, Verdict::Good, 1)).accepted.len(), 1);
+    }
+
+    proptest! {
+        /// Whatever changes when, slots come out once, in order, and are those of the grid of
+        /// their time; those that come although their grid has ended are none.
+        #[test]
+        fn the_slots_of_one_grid_end_where_those_of_the_next_begin(
+            turns in prop::collection::btree_map(1_i64..300, (0_i64..9, 1_i64..9), 0..6),
+            reach in 0_i64..40, lag in 0_i64..5,
+        ) {
+            let mut roll = roll();
+            roll.close_gap(at(0), UnknownReason::NotRunning);
+            let mut grid = (0, 5);
+            let (mut accepted, mut expect, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+            for now in 0..400_i64 {
+                if let Some((offset, step)) = turns.get(&now) {
+                    let before = grid;
+                    grid = (now + offset, *step);
+                    roll.turn(at(now), at(grid.0), Duration::from_secs(step.unsigned_abs()));
+                    // The prober hears of it late and still starts slots of the grid before.
+                    let is_on =
+                        |t: i64, (first, step): (i64, i64)| t >= first && (t - first) % step == 0;
+                    let stale = (now..now + reach).filter(|t| is_on(*t, before));
+                    for due in stale.filter(|t| !is_on(*t, grid)) {
+                        let taken = roll.observe(&observation(due, Verdict::Good, 1));
+                        prop_assert!(taken.duplicate, "{due} is no slot any more");
+                    }
+                }
+                let (first, step) = grid;
+                if now >= first && (now - first) % step == 0 {
+                    expect.push((now, Verdict::Good));
+                    waiting.push((now + lag, now));
+                }
+                for (_, due) in waiting.extract_if(.., |(until, _)| *until <= now) {
+                    accepted.extend(roll.observe(&observation(due, Verdict::Good, 1)).accepted);
+                }
+            }
+            for (_, due) in waiting {
+                accepted.extend(roll.observe(&observation(due, Verdict::Good, 1)).accepted);
+            }
+            prop_assert_eq!(slots(&accepted), expect);
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_missed_late_ends_with_its_grid() {
+        let mut roll = roll();
+        roll.close_gap(at(0), UnknownReason::NotRunning);
+        roll.turn(at(12), at(13), Duration::from_secs(2));
+        let verdict = Verdict::Unknown(UnknownReason::Late);
+        let run = Run { start: at(0), step: Duration::from_secs(5), n: 9, verdict, class: 0 };
+        assert_eq!(slots(&roll.miss(run).accepted).len(), 3, "0, 5, 10");
+        assert_eq!(roll.next_due(), Some(at(13)));
+        assert_eq!(roll.close_gap(at(17), UnknownReason::NotRunning).accepted[0].n, 2);
+    }
+
+    #[test]
+    fn a_series_that_ended_is_complete_once_its_last_slot_is_known() {
+        let mut roll = roll();
+        roll.observe(&observation(0, Verdict::Good, 1));
+        roll.end(at(10));
+        assert!(!roll.is_complete());
+        assert_eq!(roll.abandon(at(70)), None, "its results may still come");
+        roll.observe(&observation(5, Verdict::Good, 1));
+        assert!(roll.is_complete() && roll.observe(&observation(10, Verdict::Good, 1)).duplicate);
+        roll.turn(at(100), at(101), Duration::from_secs(5));
+        assert_eq!(roll.observe(&observation(101, Verdict::Good, 1)).accepted.len(), 1);
+        roll.end(at(110));
+        let lost = roll.abandon(at(181)).expect("long gone").lost;
+        assert_eq!(slots(&lost), [(106, Verdict::Unknown(UnknownReason::LocalFault))]);
+        assert!(roll.is_complete());
     }
 
     #[test]
@@ -457,7 +687,7 @@ mod tests {
         let verdict = Verdict::Good;
         let mut roll = roll();
         roll.restore_run(Run { start: at(0), step: second, n: 81, verdict, class: 0 });
-        let gap = roll.close_gap(at(102), UnknownReason::NotRunning).lost.expect("a gap");
+        let gap = roll.close_gap(at(102), UnknownReason::NotRunning).lost[0];
         let dues: Vec<_> = slots(&[gap]).iter().map(|(due, _)| *due).collect();
         assert_eq!(dues, [82, 87, 92, 97]);
         assert_eq!(roll.next_due(), Some(at(102)));

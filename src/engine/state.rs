@@ -1,11 +1,14 @@
 //! What the engine holds for each SLO and each probe, as the surfaces read it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::model::{Probe, SeriesId, Slo};
+use crate::model::{Probe, SeriesId, Slo, Timestamp};
 
 use super::alert::Alert;
 use super::counters::Counters;
+use super::revision::{Revision, Revisions};
 use super::slices::Slices;
 use super::status::SloStatus;
 
@@ -20,10 +23,44 @@ pub struct SloState {
     pub status: Option<SloStatus>,
     /// Its alerts, in the order of `AlertKind::OF_SLO`.
     pub alerts: Vec<Alert>,
-    /// Positions of its indicators.
-    pub(super) indicators: Vec<usize>,
+    /// What it promised when, and the histories that this rests on.
+    pub(super) account: Account,
     /// Its history in slices, if it counts those.
     pub(super) slices: Option<Slices>,
+    /// When its probes last changed in a reload: until a while after, no data is no surprise.
+    pub(super) disturbed: Option<Timestamp>,
+}
+
+/// What an SLO promised when, and the histories that this rests on. Outlives the declaration for
+/// a while, so that an SLO that comes back goes on where it was.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Account {
+    /// What was promised when.
+    pub revisions: Revisions,
+    /// Every series that counts, or did under an older revision.
+    pub series: Vec<SeriesId>,
+    /// Positions of the indicators, one for each of `series`.
+    pub indicators: Vec<usize>,
+    /// Positions of the lines, one for each of `series`.
+    pub lines: Vec<usize>,
+    /// How far back the histories are needed.
+    pub memory: Duration,
+}
+
+impl SloState {
+    /// What it promised when, oldest first; the last is in force, or about to be.
+    pub fn revisions(&self) -> &[Revision] {
+        self.account.revisions.all()
+    }
+
+    /// The SLO as it was promised at a tick.
+    pub fn slo_at(&self, at: Timestamp) -> Cow<'_, Slo> {
+        let latest = self.revisions().last().is_none_or(|latest| latest.from <= at);
+        match self.account.revisions.in_force(at).filter(|_| !latest) {
+            Some(revision) => Cow::Owned(revision.of(&self.slo)),
+            None => Cow::Borrowed(&self.slo),
+        }
+    }
 }
 
 /// One probe as it stands.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::model::budget::{Budget, Counted};
+use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::evidence::Evidence;
 use crate::model::window::Period;
 use crate::model::{Tally, Timestamp, decimal};
@@ -46,12 +46,15 @@ pub struct Burn {
     pub window: Duration,
     /// What counted in it.
     pub counted: Counted,
+    /// Bad parts per billion of all events that were allowed in it.
+    pub allowed_ppb: u128,
 }
 
 impl SloStatus {
     /// The burn rate over one look-back as an exact fraction; none without events.
     pub fn burn(&self, burn: &Burn) -> Option<(u128, u128)> {
-        burn.counted.burn(self.budget.objective)
+        let Burn { counted, allowed_ppb, .. } = *burn;
+        Spending { counted, allowed_ppb }.burn()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The error budget of a window: what was allowed, what was spent, what is left. All integers.
 
 use std::cmp::Ordering;
+use std::ops::Add;
 use std::time::Duration;
 
 use super::catalog::UnknownPolicy;
@@ -41,16 +42,67 @@ impl Counted {
 
     /// Whether the bad share is strictly above `numerator / denominator` times the budget ratio
     /// of the objective. Exact: equality is not above.
-    pub fn burns_above(self, objective: Objective, (numerator, denominator): (u128, u128)) -> bool {
-        let bad = u128::from(self.bad) * u128::from(PPB);
-        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.total());
-        cmp_products(bad, denominator, allowed, numerator) == Ordering::Greater
+    pub fn burns_above(self, objective: Objective, threshold: (u128, u128)) -> bool {
+        Spending::of(self, objective).burns_above(threshold)
+    }
+}
+
+impl Add for Counted {
+    type Output = Counted;
+
+    fn add(self, other: Counted) -> Counted {
+        Counted {
+            good: self.good.saturating_add(other.good),
+            bad: self.bad.saturating_add(other.bad),
+        }
+    }
+}
+
+/// What counted, and how much of it the objective allowed to be bad. Adds up over stretches of
+/// time with different objectives: each event is held to the objective that was in force when
+/// it was due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// What counted.
+    pub counted: Counted,
+    /// Bad parts per billion of all events that were allowed: the sum of the budget ratio over
+    /// the events, times 10^9.
+    pub allowed_ppb: u128,
+}
+
+impl Spending {
+    /// Events that are all held to one objective.
+    pub fn of(counted: Counted, objective: Objective) -> Self {
+        let allowed_ppb = u128::from(objective.budget_ppb()) * u128::from(counted.total());
+        Spending { counted, allowed_ppb }
     }
 
-    /// The burn rate, (bad / total) / budget ratio, as an exact fraction; none without events.
-    pub fn burn(self, objective: Objective) -> Option<(u128, u128)> {
-        let allowed = u128::from(objective.budget_ppb()) * u128::from(self.total());
-        (allowed > 0).then(|| (u128::from(self.bad) * u128::from(PPB), allowed))
+    /// Whether strictly more than `numerator / denominator` times what was allowed is bad.
+    /// Exact: equality is not above.
+    pub fn burns_above(self, (numerator, denominator): (u128, u128)) -> bool {
+        let ordering = cmp_products(self.bad_ppb(), denominator, self.allowed_ppb, numerator);
+        ordering == Ordering::Greater
+    }
+
+    /// The burn rate, bad over allowed, as an exact fraction; none without events.
+    pub fn burn(self) -> Option<(u128, u128)> {
+        (self.allowed_ppb > 0).then(|| (self.bad_ppb(), self.allowed_ppb))
+    }
+
+    /// Bad parts per billion of all events that happened.
+    fn bad_ppb(self) -> u128 {
+        u128::from(self.counted.bad) * u128::from(PPB)
+    }
+}
+
+impl Add for Spending {
+    type Output = Spending;
+
+    fn add(self, other: Spending) -> Spending {
+        Spending {
+            counted: self.counted + other.counted,
+            allowed_ppb: self.allowed_ppb.saturating_add(other.allowed_ppb),
+        }
     }
 }
 
@@ -59,7 +111,10 @@ impl Counted {
 pub struct Budget {
     /// What counted in the window.
     pub counted: Counted,
-    /// What was promised.
+    /// Bad parts per billion of all events that were allowed, each by the objective that was in
+    /// force when it was due: the budget in events times 10^9.
+    pub allowed_ppb: u128,
+    /// What is promised now.
     pub objective: Objective,
     /// How long the window is: for a calendar, all of its present period.
     pub window: Duration,
@@ -71,9 +126,20 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of a window in which this counted.
-    pub const fn new(counted: Counted, objective: Objective, window: Duration) -> Self {
-        Budget { counted, objective, window, rest: 0, parts: 1 }
+    /// The budget of a window that one objective was in force for.
+    pub fn new(counted: Counted, objective: Objective, window: Duration) -> Self {
+        Budget::of(Spending::of(counted, objective), objective, window)
+    }
+
+    /// The budget of a window in which the objective may have changed; `objective` is the last.
+    pub const fn of(spending: Spending, objective: Objective, window: Duration) -> Self {
+        let Spending { counted, allowed_ppb } = spending;
+        Budget { counted, allowed_ppb, objective, window, rest: 0, parts: 1 }
+    }
+
+    /// What counted and what was allowed.
+    pub const fn spending(&self) -> Spending {
+        Spending { counted: self.counted, allowed_ppb: self.allowed_ppb }
     }
 
     /// The same where as many events are still to come: the budget is that of the whole window.
@@ -102,54 +168,56 @@ impl Budget {
         self.counted.total().saturating_add(self.rest)
     }
 
-    /// Bad parts per billion of all events that were allowed: the budget in events times 10^9.
-    fn allowed_ppb(&self) -> u128 {
-        u128::from(self.objective.budget_ppb()) * u128::from(self.total())
+    /// Bad parts per billion that are allowed in the whole window: what is to come is held to
+    /// what is promised now.
+    fn allowed(&self) -> u128 {
+        let rest = u128::from(self.objective.budget_ppb()) * u128::from(self.rest);
+        self.allowed_ppb.saturating_add(rest)
     }
 
     /// Bad parts per billion of all events that happened.
     fn spent_ppb(&self) -> u128 {
-        u128::from(self.counted.bad) * u128::from(PPB)
+        self.spending().bad_ppb()
     }
 
     /// Whether more than the whole budget is spent. Spending exactly all of it is not more.
     pub fn is_spent(&self) -> bool {
-        self.spent_ppb() > self.allowed_ppb()
+        self.spent_ppb() > self.allowed()
     }
 
     /// Whether even a rest in which every event is bad leaves the objective met.
     pub fn is_safe(&self) -> bool {
         let worst = u128::from(self.counted.bad.saturating_add(self.rest)) * u128::from(PPB);
-        self.rest > 0 && worst <= self.allowed_ppb()
+        self.rest > 0 && worst <= self.allowed()
     }
 
     /// How many bad events the window allows, as decimal text, cut.
     pub fn total_events(&self) -> String {
         let whole = u128::from(PPB) * u128::from(self.parts.max(1));
-        decimal::ratio(self.allowed_ppb() as i128, whole).unwrap_or_default()
+        decimal::ratio(self.allowed() as i128, whole).unwrap_or_default()
     }
 
     /// Spent over total, as decimal text, cut; none without events.
     pub fn spent_ratio(&self) -> Option<String> {
-        decimal::ratio(self.spent_ppb() as i128, self.allowed_ppb())
+        decimal::ratio(self.spent_ppb() as i128, self.allowed())
     }
 
     /// Left over total, as decimal text, cut toward worse; negative once overspent; none without
     /// events.
     pub fn left_ratio(&self) -> Option<String> {
-        decimal::ratio(self.left_ppb(), self.allowed_ppb())
+        decimal::ratio(self.left_ppb(), self.allowed())
     }
 
     /// Left over total as an exact fraction; negative once overspent; none without events.
     pub fn left(&self) -> Option<(i128, u128)> {
-        let allowed = self.allowed_ppb();
+        let allowed = self.allowed();
         (allowed > 0).then(|| (self.left_ppb(), allowed))
     }
 
     /// Left over total for exposition; never above the exact value's neighbourhood and never
     /// exactly 1 once anything is spent.
     pub fn left_ratio_f64(&self) -> Option<f64> {
-        let allowed = self.allowed_ppb();
+        let allowed = self.allowed();
         (allowed > 0).then(|| self.left_ppb() as f64 / allowed as f64)
     }
 
@@ -166,14 +234,26 @@ impl Budget {
         Some(numerator as f64 / denominator as f64 / 1e6)
     }
 
-    /// The whole budget as time of full outage: (1 - objective) * window.
+    /// The whole budget as time of full outage: (1 - objective) * window, where the objective
+    /// is the mean of those in force, weighed by the events of each; the present one without
+    /// events.
     pub fn total_time(&self) -> Duration {
-        let micros = self.window.as_micros() * u128::from(self.objective.budget_ppb());
-        Duration::from_micros(u64::try_from(micros / u128::from(PPB)).unwrap_or(u64::MAX))
+        let (window, ppb) = (self.window.as_micros(), u128::from(PPB));
+        let total = u128::from(self.total());
+        let present = u128::from(self.objective.budget_ppb());
+        let micros = match self.allowed() == present * total {
+            true => window * present / ppb,
+            // Whole parts first: ten years times all that is allowed would not fit.
+            false => {
+                let (whole, rest) = (self.allowed() / total, self.allowed() % total);
+                (window * whole + window * rest / total) / ppb
+            }
+        };
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     fn left_ppb(&self) -> i128 {
-        self.allowed_ppb() as i128 - self.spent_ppb() as i128
+        self.allowed() as i128 - self.spent_ppb() as i128
     }
 
     /// Microseconds left as a fraction: window * (budget ratio - bad / total).
@@ -245,6 +325,23 @@ mod tests {
         let end = |rest| budget(2_591_400 - rest, 600, "99.9%", 30).with_rest(rest);
         assert!(end(1_992).is_safe() && !end(1_993).is_safe());
         assert!(!end(0).is_safe(), "without a rest there is nothing to be safe from");
+    }
+
+    #[test]
+    fn a_budget_is_the_sum_of_what_each_objective_allowed() {
+        // 1,000,000 events at 99.9 % and 3,000,000 at 99 %: 1,000 + 30,000 may be bad.
+        let tight = budget(999_900, 100, "99.9%", 30).spending();
+        let loose = budget(2_990_000, 10_000, "99%", 30).spending();
+        let objective = "99%".parse().expect("valid");
+        let both = Budget::of(tight + loose, objective, Duration::from_secs(30 * 86_400));
+        assert_eq!(both.total_events(), "31000");
+        assert_eq!(both.spent_ratio().as_deref(), Some("0.325806451"));
+        // 31,000 of 4,000,000 of 30 d.
+        assert_eq!(both.total_time(), Duration::from_secs(20_088));
+        assert_eq!(both.left_seconds().as_deref(), Some("13543.2"));
+        assert!(both.spending().burns_above((10_099, 31_000)));
+        assert!(!both.spending().burns_above((10_100, 31_000)), "equality is not above");
+        assert_eq!(both.spending().burn(), Some((10_100 * 1_000_000_000, 31_000 * 1_000_000_000)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Span, ToSpan};
 
 use super::text::ParseError;
-use super::time::{Timestamp, format_duration};
+use super::time::{Timestamp, format_duration, parse_duration};
 
 /// Over which time a promise is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,35 @@ impl fmt::Display for Window {
     }
 }
 
+impl FromStr for Window {
+    type Err = ParseError;
+
+    /// Reads what [`Window`] writes.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if let Ok(length) = parse_duration(text) {
+            return Ok(Window::Rolling(length));
+        }
+        let calendar = || {
+            let (periods, zone) = text.strip_suffix(')')?.rsplit_once(" (")?;
+            let zone: Zone = zone.parse().ok()?;
+            let (periods, begin) = match periods.split_once(" from ") {
+                Some((periods, begin)) => (periods, Some(begin)),
+                None => (periods, None),
+            };
+            let (every, word) = periods.split_once("calendar ")?;
+            let every = if every.is_empty() { 1 } else { every.trim_end().parse().ok()? };
+            let word = if every > 1 { word.strip_suffix('s')? } else { word };
+            let unit = Unit::ALL.into_iter().find(|unit| unit.word() == word)?;
+            match begin {
+                Some(begin) => Calendar::from(unit, every, begin, zone),
+                None => (every == 1).then(|| Calendar::of(unit, zone)),
+            }
+        };
+        let expected = "a window such as 30d or calendar month (Europe/Berlin)";
+        calendar().map(Window::Calendar).ok_or_else(|| ParseError::new(text, expected))
+    }
+}
+
 /// What a calendar counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
@@ -113,6 +142,8 @@ pub enum Unit {
 }
 
 impl Unit {
+    const ALL: [Unit; 5] = [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year];
+
     /// The word in the spec language.
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,24 +1,76 @@
-//! Taking history back after a restart, in the order in which the ledger kept it.
+//! Taking history back after a restart, in the order in which the ledger kept it: states first.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Engine, SLICE, push, within};
-use crate::engine::alert;
+use super::layout::{Line, counted};
+use super::{Effect, Engine, SLICE};
+use crate::engine::alert::{self, Life};
+use crate::engine::revision::{Revision, Revisions, Rule};
 use crate::engine::roll::Roll;
-use crate::model::{Probe, Record, Run, SeriesId, Tally, Timestamp, UnknownReason, Verdict};
+use crate::engine::state::Account;
+use crate::model::{Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason};
+
+/// What was kept beside history, until it is put in its place.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    totals: Option<KeptTotals>,
+    promises: BTreeMap<SloId, Revisions>,
+    /// Whether promises were kept at all.
+    with_promises: bool,
+    /// Whether `promises` have been put in their place.
+    settled: bool,
+    /// Alerts that fired, of SLOs that are not declared any more.
+    orphans: BTreeMap<String, Life>,
+}
 
 /// The name under which totals are kept.
 pub(super) const TOTALS: &str = "totals";
+
+/// The name of the state that says that promises are kept; a ledger of before has none.
+const PROMISES: &str = "promises";
+
+/// Under this prefix, with the number of a series behind it, the last change of its grid is kept.
+const GRID: &str = "grid/";
+
+/// From one grid to another, in microseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Change {
+    /// The step before.
+    pub before: u64,
+    /// Slots before this are those of the grid before.
+    pub at: i64,
+    /// The first slot of the grid after it.
+    pub first: i64,
+    /// The step after it.
+    pub step: u64,
+}
+
+impl Change {
+    pub fn record(&self, series: SeriesId) -> Record {
+        let json = serde_json::to_string(self).expect("a struct of numbers always becomes JSON");
+        Record::State { name: format!("{GRID}{}", series.0), json }
+    }
+
+    fn read(name: &str, json: &str) -> Option<(SeriesId, Change)> {
+        let series = name.strip_prefix(GRID)?.parse().ok()?;
+        Some((SeriesId(series), serde_json::from_str(json).ok()?))
+    }
+}
 
 /// The totals of every history at one moment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeptTotals {
     /// In microseconds since the epoch.
     at: i64,
-    /// Series, threshold in microseconds, and good, bad, unknown, excluded.
+    /// Series, threshold in microseconds, and good, bad, unknown, excluded: of histories that
+    /// every slot there ever was is part of.
     totals: Vec<(u32, Option<u32>, [u64; 4])>,
+    /// The same for histories that some slots only are part of, by the rule.
+    #[serde(default)]
+    ruled: Vec<(u32, Rule, [u64; 4])>,
 }
 
 impl Engine {
@@ -30,19 +82,13 @@ impl Engine {
         thresholds: &[u32],
         runs: &[Run],
     ) {
+        self.settle();
+        let Some(&line) = self.line_of.get(&series) else { return };
         for run in runs {
-            match self.probe_of.get(&series) {
-                Some(&probe) => {
-                    for run in self.rolls[probe].restore_run(*run) {
-                        self.feed(probe, run, thresholds);
-                    }
-                }
-                None => return,
-            }
+            let runs = self.lines[line].roll.restore_run(*run);
+            self.feed(line, &runs, Some(thresholds));
         }
-        if let Some(&probe) = self.probe_of.get(&series) {
-            self.rolls[probe].closed_until(end);
-        }
+        self.lines[line].roll.closed_until(end);
     }
 
     /// Takes back a record that was not in a slice yet.
@@ -60,37 +106,74 @@ impl Engine {
     }
 
     fn restore(&mut self, series: SeriesId, restore: impl FnOnce(&mut Roll)) {
-        if let Some(&probe) = self.probe_of.get(&series) {
-            restore(&mut self.rolls[probe]);
-        } else {
-            let empty = || Roll::new(series, Duration::from_secs(1), Vec::new());
-            restore(self.orphans.entry(series).or_insert_with(empty));
-        }
+        self.settle();
+        let line = match self.line_of.get(&series) {
+            Some(line) => *line,
+            // Of a probe that is no longer declared: its slots are to become slices.
+            None => self.add_line(Line::new(series, Duration::from_secs(1))),
+        };
+        restore(&mut self.lines[line].roll);
     }
 
     /// Takes back a named state; one that nothing here goes by is left alone.
     pub fn restore_state(&mut self, name: &str, json: &str) {
         if name == TOTALS {
-            self.kept_totals = serde_json::from_str(json).ok();
+            self.kept.totals = serde_json::from_str(json).ok();
             return;
         }
-        let slo = alert::slo_of_state(name).and_then(|id| self.slo_of.get(&id));
-        let alerts = slo.map(|slo| &mut self.slos[*slo].alerts);
-        let all = alerts.into_iter().flatten().chain([&mut self.blind, &mut self.watchdog]);
-        for alert in all.filter(|alert| alert.state_name() == name) {
-            if let Ok(life) = serde_json::from_str(json) {
-                alert.life = life;
+        self.kept.with_promises |= name == PROMISES;
+        if let Some((series, change)) = Change::read(name, json) {
+            let line = self.line_of.get(&series).map(|line| &mut self.lines[*line].roll);
+            if let Some(roll) = line.filter(|roll| roll.last_due().is_none()) {
+                let [before, step] = [change.before, change.step].map(Duration::from_micros);
+                let [at, first] = [change.at, change.first].map(Timestamp::from_micros);
+                roll.recall(before, at, first, step);
             }
+            return;
         }
+        if let Some((slo, revisions)) = Revisions::read(name, json) {
+            self.kept.promises.insert(slo, revisions);
+            return;
+        }
+        let Ok(life) = serde_json::from_str::<Life>(json) else { return };
+        let slo = alert::slo_of_state(name);
+        let state = slo.as_ref().and_then(|id| self.slo_of.get(id));
+        if slo.is_some() && state.is_none() && life.is_firing() {
+            self.kept.orphans.insert(name.to_owned(), life);
+        }
+        let alerts = state.map(|slo| &mut self.slos[*slo].alerts);
+        let all = alerts.into_iter().flatten().chain([&mut self.blind, &mut self.watchdog]);
+        all.filter(|alert| alert.state_name() == name).for_each(|alert| alert.life = life);
+    }
+
+    /// Puts the promises that were kept in their place, before any history comes.
+    fn settle(&mut self) {
+        if !self.kept.with_promises || std::mem::replace(&mut self.kept.settled, true) {
+            return;
+        }
+        let mut promises = self.kept.promises.clone();
+        for state in &mut self.slos {
+            // An SLO that is new counts from its first moment on, which is yet to come.
+            state.account.revisions = promises.remove(&state.slo.id).unwrap_or_default();
+        }
+        for (slo, revisions) in promises {
+            self.absent.insert(slo, Account { revisions, ..Account::default() });
+        }
+        self.bring_lines_back();
+        self.lay_out();
     }
 
     /// Ends restoring: records that no slice has replaced are accepted, in their order.
     pub fn finish_restore(&mut self) {
-        for probe in 0..self.rolls.len() {
-            let runs = self.rolls[probe].finish_restore();
-            self.feed_all(probe, &runs);
+        self.settle();
+        for line in 0..self.lines.len() {
+            let runs = self.lines[line].roll.finish_restore();
+            self.feed(line, &runs, None);
+            if line >= self.probes.len() {
+                let roll = &mut self.lines[line].roll;
+                roll.end(roll.next_due().unwrap_or(Timestamp::MIN));
+            }
         }
-        self.orphans.values_mut().for_each(|roll| drop(roll.finish_restore()));
         self.apply_totals();
     }
 
@@ -102,60 +185,99 @@ impl Engine {
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.settle();
         for probe in 0..self.probes.len() {
-            let until = first_due(&self.probes[probe].probe);
-            let taken = self.rolls[probe].close_gap(until, UnknownReason::NotRunning);
-            let series = self.probes[probe].series;
-            if let Some(gap) = taken.lost {
-                let index = UnknownReason::NotRunning.index();
-                self.probes[probe].counters.unknown[index] += u64::from(gap.n);
-                self.stats.not_running += u64::from(gap.n);
-                effects.push(Effect::Append(Record::Gap(series, gap)));
+            let declared = &self.probes[probe].probe;
+            let (until, interval) = (first_due(declared), declared.interval);
+            let roll = &mut self.lines[probe].roll;
+            if roll.step() != interval {
+                roll.turn(now, until, interval);
             }
-            self.feed_all(probe, &taken.accepted);
+            let taken = roll.close_gap(until, UnknownReason::NotRunning);
+            let series = self.probes[probe].series;
+            for gap in &taken.lost {
+                self.count_unknown(probe, gap);
+                self.stats.not_running += u64::from(gap.n);
+                effects.push(Effect::Append(Record::Gap(series, *gap)));
+            }
+            self.feed(probe, &taken.accepted, None);
         }
+        self.promise(now, &mut effects);
         self.started = Some(now);
         self.watchdog.life.fired_at.get_or_insert(now.micros());
         self.last_slice = Some(now.floor(SLICE));
         effects
     }
 
+    /// Notes what is promised from this start on, where that is not what was promised before.
+    fn promise(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Kept { with_promises, orphans, .. } = std::mem::take(&mut self.kept);
+        // A ledger that knows no promises has history that counts for every SLO.
+        let from = if with_promises { now } else { Timestamp::MIN };
+        if !with_promises {
+            let (name, json) = (PROMISES.to_owned(), "true".to_owned());
+            effects.push(Effect::Append(Record::State { name, json }));
+        }
+        let mut changed = false;
+        let series_of = self.series_of();
+        for state in &mut self.slos {
+            let probes = counted(&state.slo, &series_of);
+            let revised = state.account.revisions.revise(Revision::new(&state.slo, probes, from));
+            self.stats.joined_revisions += u64::from(revised.joined);
+            changed |= revised.changed;
+            if revised.changed || !with_promises {
+                effects.push(Effect::Append(state.account.revisions.record(&state.slo.id)));
+            }
+        }
+        for (slo, account) in &mut self.absent {
+            if account.revisions.is_declared() {
+                account.revisions.withdraw(now);
+                effects.push(Effect::Append(account.revisions.record(slo)));
+                changed = true;
+            }
+        }
+        for (name, life) in orphans {
+            effects.push(Effect::Append(alert::resolved_state(name, life, now)));
+        }
+        if changed {
+            self.forget_absent(now);
+            effects.extend(self.lay_out());
+        }
+    }
+
     /// The totals of every history at `at`, so that they go on after a restart that brings back
     /// less than was ever counted.
     pub(super) fn totals_record(&self, at: Timestamp) -> Record {
-        let mut totals = Vec::new();
-        for (probe, feeds) in self.probes.iter().zip(&self.feeds) {
-            for feed in feeds {
+        let (mut totals, mut ruled) = (Vec::new(), Vec::new());
+        for line in &self.lines {
+            let series = line.roll.series().0;
+            for feed in &line.feeds {
                 let Tally { good, bad, unknown, excluded } = self.series[feed.indicator].before(at);
                 let counts = [good, bad, unknown, excluded];
-                totals.push((probe.series.0, feed.threshold, counts));
+                match feed.rule.whole() {
+                    Some(threshold) => totals.push((series, threshold, counts)),
+                    None => ruled.push((series, feed.rule.until(at), counts)),
+                }
             }
         }
-        let kept = KeptTotals { at: at.micros(), totals };
+        let kept = KeptTotals { at: at.micros(), totals, ruled };
         let json = serde_json::to_string(&kept).expect("a struct of numbers always becomes JSON");
         Record::State { name: TOTALS.to_owned(), json }
     }
 
     /// Adds to each history what was counted before anything that was restored.
     fn apply_totals(&mut self) {
-        let Some(kept) = self.kept_totals.take() else { return };
-        for (series, threshold, [good, bad, unknown, excluded]) in kept.totals {
-            let Some(&probe) = self.probe_of.get(&SeriesId(series)) else { continue };
+        let Some(KeptTotals { at, totals, ruled }) = self.kept.totals.take() else { return };
+        let at = Timestamp::from_micros(at);
+        let whole = |(series, threshold, counts)| (series, Rule::always(threshold), counts);
+        for (series, rule, counts) in totals.into_iter().map(whole).chain(ruled) {
+            let Some(&line) = self.line_of.get(&SeriesId(series)) else { continue };
+            let [good, bad, unknown, excluded] = counts;
             let total = Tally { good, bad, unknown, excluded };
-            for feed in self.feeds[probe].iter().filter(|feed| feed.threshold == threshold) {
-                self.series[feed.indicator].continue_from(total, Timestamp::from_micros(kept.at));
+            // A rule may have gone on since; what was due before counted by the part until then.
+            for feed in self.lines[line].feeds.iter().filter(|feed| feed.rule.until(at) == rule) {
+                self.series[feed.indicator].continue_from(total, at);
             }
-        }
-    }
-
-    /// Feeds a stored run whose class counts other thresholds, perhaps, than today's.
-    fn feed(&mut self, probe: usize, run: Run, thresholds: &[u32]) {
-        for feed in &self.feeds[probe] {
-            let outcome = match (feed.threshold, run.verdict) {
-                (Some(threshold), Verdict::Good) => within(run.class, threshold, thresholds),
-                (_, verdict) => verdict.outcome(),
-            };
-            push(&mut self.series[feed.indicator], &run, outcome);
         }
     }
 }

@@ -6,15 +6,18 @@ use super::*;
 use crate::model::catalog::{Service, UnknownPolicy};
 use crate::model::check::{Check, TcpCheck};
 use crate::model::objective::PPB;
-use crate::model::{AlertPolicy, BadReason, Pair, Phases, Severity, Share, ShortThreshold};
+use crate::model::{
+    AlertPolicy, BadReason, Outcome, Pair, Phases, Probe, Severity, Share, ShortThreshold, Slo,
+    Tally, UnknownReason,
+};
 
 const BASE: i64 = 1_800_000_000;
 
-fn at(n: i64) -> Timestamp {
+pub(super) fn at(n: i64) -> Timestamp {
     Timestamp::from_secs(BASE + n)
 }
 
-fn secs(n: u64) -> Duration {
+pub(super) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
@@ -82,7 +85,7 @@ fn engine(catalog: &Arc<Catalog>) -> Engine {
     Engine::new(Arc::clone(catalog), &ids, options)
 }
 
-fn observation(series: u32, due: i64, verdict: Verdict, latency_ms: u64) -> Observation {
+pub(super) fn observation(series: u32, due: i64, verdict: Verdict, latency_ms: u64) -> Observation {
     Observation {
         series: SeriesId(series),
         due: at(due),
@@ -190,7 +193,19 @@ fn policies() -> impl Strategy<Value = (UnknownPolicy, ShortThreshold)> {
 
 /// Takes every record back into a new engine, as after a restart.
 fn restart(catalog: &Arc<Catalog>, records: &[Record]) -> Engine {
-    let mut engine = engine(catalog);
+    restore(engine(catalog), records)
+}
+
+/// Takes every record back as the ledger hands them over: states, slices, then the rest.
+pub(super) fn restore(mut engine: Engine, records: &[Record]) -> Engine {
+    let states: BTreeMap<_, _> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::State { name, json } => Some((name, json)),
+            _ => None,
+        })
+        .collect();
+    states.into_iter().for_each(|(name, json)| engine.restore_state(name, json));
     let slices = records.iter().filter(|record| matches!(record, Record::Slice(_)));
     slices.for_each(|record| engine.restore_record(record));
     let covered = |series: SeriesId, due: Timestamp| {
@@ -204,7 +219,7 @@ fn restart(catalog: &Arc<Catalog>, records: &[Record]) -> Engine {
             Record::Slice(_) => true,
             Record::Observation(o) => covered(o.series, o.due),
             Record::Gap(series, run) => covered(*series, run.start),
-            Record::State { .. } => false,
+            Record::State { .. } => true,
         };
         if !replaced {
             engine.restore_record(record);
@@ -214,7 +229,7 @@ fn restart(catalog: &Arc<Catalog>, records: &[Record]) -> Engine {
     engine
 }
 
-fn keep(records: &mut Vec<Record>, effects: Vec<Effect>) {
+pub(super) fn keep(records: &mut Vec<Record>, effects: Vec<Effect>) {
     records.extend(effects.into_iter().filter_map(|effect| match effect {
         Effect::Append(record) => Some(record),
         _ => None,

@@ -136,3 +136,23 @@ proptest! {
         prop_assert_eq!(calendar.period(last), period);
     }
 }
+
+#[test]
+fn windows_are_read_as_they_are_written() {
+    for text in [
+        "30d",
+        "1h30m",
+        "calendar month (Europe/Berlin)",
+        "calendar week (UTC)",
+        "2 calendar weeks from 2026-01-05 (UTC)",
+        "calendar quarter from 2026-02-01 (Asia/Kolkata)",
+        "3 calendar days from 2026-02-01T06:00:00 (America/New_York)",
+    ] {
+        let window: Window = text.parse().expect(text);
+        assert_eq!(window.to_string(), text);
+    }
+    for text in ["", "month", "calendar fortnight (UTC)", "2 calendar weeks (UTC)", "calendar day"]
+    {
+        assert!(text.parse::<Window>().is_err(), "{text}");
+    }
+}

@@ -83,7 +83,7 @@ impl SloView {
             condition,
             since: None,
             measured: status.map(measured),
-            budget: number::duration(whole.total_time()),
+            budget: number::duration(status.map_or(&whole, |s| &s.budget).total_time()),
             burn: status.and_then(|status| burn(slo, status)),
             gone: gone(status),
             told: "",

@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{self, Clock};
-use crate::engine::isolation::HOLD_MAX;
+use crate::engine::isolation::HOLD_LATE_MAX;
 use crate::engine::schedule::Grid;
 use crate::engine::{self, Effect, Engine};
 use crate::ledger::{self, Ledger, Writer};
@@ -250,7 +250,7 @@ fn start_references(
 
 /// Waits until no verdict waits for evidence any more, but not for ever.
 async fn settle(faults: &Faults) {
-    let deadline = tokio::time::Instant::now() + HOLD_MAX;
+    let deadline = tokio::time::Instant::now() + HOLD_LATE_MAX;
     while faults.n_held() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(SETTLE_LOOK).await;
     }

@@ -2,7 +2,7 @@
 //!
 //! Stands between the prober and the engine. Pure: reports and the time in, settled reports out.
 //! What it keeps true: every slot that goes in comes out once, and those of one series in the
-//! order in which they came; nothing waits longer than [`HOLD_MAX`]; without references nothing
+//! order in which they came; nothing waits longer than [`HOLD_LATE_MAX`]; without references nothing
 //! waits at all. An answer of the peer, a refusal too, is proof that we are connected and is
 //! never doubted.
 
@@ -17,10 +17,12 @@ use crate::model::{
 use super::fault::{Cause, Slots};
 use super::witness::{Sign, Witnesses};
 
-/// Longest time for which a verdict waits. A whole interval of the references and their timeout
-/// are at most 1.75 s, so evidence is in within 2 s; a machine that is too busy to hear of it in
-/// time waits longer, rather than blame a target for that.
-pub const HOLD_MAX: Duration = Duration::from_secs(5);
+/// Longest time for which a verdict waits: a whole interval of the references and their timeout,
+/// and some time to hear of it.
+const HOLD_MAX: Duration = Duration::from_secs(2);
+/// The same on a machine that is too busy to hear of its references in time: rather wait than
+/// blame a target for that.
+pub const HOLD_LATE_MAX: Duration = Duration::from_secs(5);
 /// Most slots that wait, some 12 MB. Beyond it the oldest of a series are settled by what is
 /// known so far.
 pub const HELD_MAX: usize = 65_536;
@@ -173,8 +175,8 @@ impl Isolation {
         let mut held = std::mem::take(&mut self.held);
         held.retain(|_, queue| {
             while let Some(report) = queue.front() {
-                let over = |until: Timestamp| now >= until.plus(HOLD_MAX);
-                if !self.is_clear(report) && !window(report).is_some_and(|(_, until)| over(until)) {
+                let over = window(report).is_some_and(|(_, until)| self.is_over(until, now));
+                if !self.is_clear(report) && !over {
                     break;
                 }
                 let Some(report) = queue.pop_front() else { break };
@@ -265,6 +267,13 @@ impl Isolation {
             }
             Some(false) => true,
         }
+    }
+
+    /// Whether evidence on what ended at `until` is not waited for any more.
+    fn is_over(&self, until: Timestamp, now: Timestamp) -> bool {
+        let hold = until.plus(HOLD_MAX);
+        let heard = self.network.are_heard_since(until) && self.resolver.are_heard_since(until);
+        now >= if heard { hold } else { until.plus(HOLD_LATE_MAX) }
     }
 
     /// The verdict that stands. Where evidence is missing, so is the excuse.

@@ -110,6 +110,11 @@ impl Witnesses {
         }
     }
 
+    /// Whether every witness has accounted for a run that started after this moment.
+    pub fn are_heard_since(&self, at: Timestamp) -> bool {
+        self.is_empty() || self.known_until() >= Some(at.plus(self.interval))
+    }
+
     /// Every run that started before this moment is reported.
     fn known_until(&self) -> Option<Timestamp> {
         self.of.iter().map(|witness| witness.next_due).min().flatten()

@@ -195,6 +195,33 @@ fn nothing_waits_without_references_and_nothing_is_excused() {
 }
 
 #[test]
+fn a_machine_that_is_late_itself_waits_before_it_blames_a_target() {
+    let mut isolation = Isolation::new(references(), SECOND);
+    let mut settled = Vec::new();
+    let hear = |isolation: &mut Isolation, seconds: std::ops::Range<i64>, from: i64| {
+        for (n, phase) in PHASES.iter().enumerate() {
+            let series = SeriesId(100 + u32::try_from(n).expect("small"));
+            for second in seconds.clone() {
+                let due = second * 1_000 + phase;
+                let run = match due < from {
+                    true => Report::Observed(observation(series, due, Verdict::Good)),
+                    false => doubted(series, due, PATIENCE, Silence::Target),
+                };
+                isolation.take(run, &mut Vec::new());
+            }
+        }
+    };
+    hear(&mut isolation, 0..10, 10_000);
+    isolation.take(doubted(PROBE, 10_000, 500, Silence::Target), &mut settled);
+    isolation.release(at(13_000), &mut settled);
+    assert_eq!(settled, [], "nobody has been heard since, and that is our own fault");
+    hear(&mut isolation, 10..12, 10_000);
+    isolation.release(at(13_100), &mut settled);
+    let isolated = Verdict::Unknown(UnknownReason::Isolated);
+    assert!(matches!(&settled[..], [Report::Observed(seen)] if seen.verdict == isolated));
+}
+
+#[test]
 fn references_that_were_not_measured_excuse_nothing() {
     let mut isolation = Isolation::new(references(), SECOND);
     let mut settled = Vec::new();

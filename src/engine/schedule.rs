@@ -169,17 +169,25 @@ impl Schedule {
     /// The earliest slots that are due by `now` and have not come out yet; none when there are
     /// no more. Call it until then.
     pub fn pop_due(&mut self, now: Timestamp) -> Option<Due> {
+        self.pop_until(now, now)
+    }
+
+    /// The same for slots that are due by `last`, which may be before `now`: what comes after it
+    /// is left to whoever is scheduled then.
+    pub fn pop_until(&mut self, last: Timestamp, now: Timestamp) -> Option<Due> {
         let mut top = self.heap.peek_mut()?;
         let Reverse((due, series)) = *top;
-        if due > now {
+        if due > last.min(now) {
             return None;
         }
         let Some(entry) = self.entries.get_mut(&series) else {
             PeekMut::pop(top);
-            return self.pop_due(now);
+            return self.pop_until(last, now);
         };
         let step = entry.grid.interval();
-        let n_late = entry.n_late(due, now);
+        let n_left = micros(last.since(due)).unsigned_abs() / entry.interval() + 1;
+        let n_left = u32::try_from(n_left).unwrap_or(u32::MAX);
+        let n_late = entry.n_late(due, now).min(n_left);
         let next = due.plus(step.saturating_mul(n_late.max(1)));
         if next > due {
             top.0 = (next, series);

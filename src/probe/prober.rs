@@ -107,8 +107,15 @@ struct Thread {
 type Targets = Vec<(SeriesId, Probe, Arc<Target>)>;
 
 enum Command {
-    Replace(Targets, oneshot::Sender<()>),
+    Replace(Exchange),
     Stop(oneshot::Sender<Timestamp>),
+}
+
+/// Other targets, from a moment on.
+struct Exchange {
+    targets: Targets,
+    at: Timestamp,
+    done: oneshot::Sender<()>,
 }
 
 impl Prober {
@@ -145,7 +152,8 @@ impl Prober {
                     let desk = Arc::new(Desk::new(env, meters));
                     let targets = BTreeMap::new();
                     let slept = clock.slept();
-                    let mut worker = Worker { desk, schedule, targets, config, sink, slept };
+                    let next = None;
+                    let mut worker = Worker { desk, schedule, targets, next, config, sink, slept };
                     worker.replace(share, from);
                     worker.work(runtime, inbox);
                 })?;
@@ -154,14 +162,16 @@ impl Prober {
         Ok(Prober { threads, meters, clock })
     }
 
-    /// Probes exactly these from now on. Probes that were there before and did not change keep
-    /// their phase, their connection and what is in flight. Returns once that is so.
-    pub async fn replace(&self, probes: Vec<(SeriesId, Probe)>) {
+    /// Probes exactly these from `at` on, a moment shortly ahead: slots that are due before it are
+    /// still those of the probes before. Probes that did not change keep their phase, their
+    /// connection and what is in flight. Returns once that is so.
+    pub async fn replace(&self, probes: Vec<(SeriesId, Probe)>, at: Timestamp) {
         let mut done = Vec::new();
         for (thread, share) in self.threads.iter().zip(shares(probes, self.threads.len())) {
             let (sender, receiver) = oneshot::channel();
             // A thread that has ended does not answer either, and has nothing to replace.
-            if thread.commands.send(Command::Replace(share, sender)).await.is_ok() {
+            let exchange = Exchange { targets: share, at, done: sender };
+            if thread.commands.send(Command::Replace(exchange)).await.is_ok() {
                 done.push(receiver);
             }
         }
@@ -290,6 +300,8 @@ struct Worker {
     desk: Arc<Desk>,
     schedule: Schedule,
     targets: BTreeMap<SeriesId, (Probe, Arc<Target>)>,
+    /// What is probed instead from a moment on that has not come.
+    next: Option<Exchange>,
     config: Config,
     sink: mpsc::Sender<Vec<Report>>,
     /// For how long this machine had slept at the last look.
@@ -326,18 +338,20 @@ impl Worker {
             self.tick();
             let clock = self.desk.env.clock;
             let tick = Instant::now() + TICK;
-            let wake = self.schedule.next_due().map_or(tick, |due| clock.instant(due).min(tick));
+            let next = self.next.as_ref().map(|exchange| exchange.at);
+            let wake = [self.schedule.next_due(), next].into_iter().flatten().min();
+            let wake = wake.map_or(tick, |due| clock.instant(due).min(tick));
             tokio::select! {
                 biased;
                 command = inbox.recv() => match command {
                     None => return None,
                     Some(Command::Stop(stop)) => return Some(stop),
-                    Some(Command::Replace(targets, done)) => {
-                        let now = self.now_awake();
-                        self.start_due(now);
-                        self.replace(targets, now);
-                        // The caller may have stopped waiting.
-                        let _ = done.send(());
+                    Some(Command::Replace(exchange)) => {
+                        if let Some(before) = self.next.take() {
+                            let now = self.now_awake();
+                            self.exchange(before, now);
+                        }
+                        self.next = Some(exchange);
                     }
                 },
                 () = tokio::time::sleep_until(wake) => {
@@ -391,7 +405,24 @@ impl Worker {
     }
 
     fn start_due(&mut self, now: Timestamp) {
-        while let Some(due) = self.schedule.pop_due(now) {
+        if let Some(exchange) = self.next.take_if(|exchange| exchange.at <= now) {
+            self.exchange(exchange, now);
+        }
+        self.start_until(now, now);
+    }
+
+    /// Starts what is due before the exchange, and probes the new targets from then on.
+    fn exchange(&mut self, exchange: Exchange, now: Timestamp) {
+        let Exchange { targets, at, done } = exchange;
+        let last = at.minus(Duration::from_micros(1));
+        self.start_until(last, now);
+        self.replace(targets, last);
+        // The caller may have stopped waiting.
+        let _ = done.send(());
+    }
+
+    fn start_until(&mut self, last: Timestamp, now: Timestamp) {
+        while let Some(due) = self.schedule.pop_until(last, now) {
             match due {
                 Due::Start(ticket) => self.start(ticket),
                 Due::Missed(series, run) => self.miss(series, run),
@@ -422,8 +453,9 @@ impl Worker {
         self.desk.results().outbox.missed(series, run);
     }
 
-    /// Makes these the targets. What was due by `now` must have been started.
-    fn replace(&mut self, targets: Targets, now: Timestamp) {
+    /// Makes these the targets of slots due after `last`. What was due by then must have been
+    /// started.
+    fn replace(&mut self, targets: Targets, last: Timestamp) {
         let mut old = std::mem::take(&mut self.targets);
         let n_old = old.len() as u64;
         for (series, probe, target) in targets {
@@ -432,7 +464,7 @@ impl Worker {
             self.targets.insert(series, kept.unwrap_or((probe, target)));
         }
         let probes = self.targets.iter().map(|(series, (probe, _))| (*series, probe));
-        self.schedule.replace(probes, &self.config.vantage, now);
+        self.schedule.replace(probes, &self.config.vantage, last);
         self.desk.meters.probes.fetch_add(self.targets.len() as u64, Relaxed);
         self.desk.meters.probes.fetch_sub(n_old, Relaxed);
     }

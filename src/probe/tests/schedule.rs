@@ -97,7 +97,7 @@ async fn every_slot_is_reported_once_through_exchanges_and_a_stop() {
     for round in 0..5 {
         let mut next = numbered(&kept);
         next.push((SeriesId(100 + round), honest("comes")));
-        prober.replace(next).await;
+        prober.replace(next, clock.now().plus(Duration::from_millis(5))).await;
         assert_eq!(prober.meters().probes(), 5);
         let n = slots.values().map(Vec::len).sum::<usize>();
         receive(&mut slots, &mut reports, n + 30).await;

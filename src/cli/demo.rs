@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::clock;
+use crate::daemon::reload::Loaded;
 use crate::daemon::{Daemon, history};
 use crate::engine::schedule::Grid;
 use crate::ledger::{self, Ledger};
@@ -54,7 +55,8 @@ pub fn run(flags: &Flags, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
         let catalog = catalog(&platform)?;
         let settings = settings(flags, &scratch.0).await?;
         seed(&settings, &catalog)?;
-        let daemon = Daemon::start(settings, catalog).await?;
+        let loaded = Loaded { settings, catalog, fingerprint: 0 };
+        let daemon = Daemon::start(loaded, None).await?;
         greet(&daemon, out)?;
         run::until_told(daemon).await
     })

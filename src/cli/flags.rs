@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::daemon::files;
 use crate::model::{Catalog, Settings, Timestamp};
-use crate::spec::{self, Loaded, config::Config};
+use crate::spec::{self, Loaded, SourceFile, config::Config};
 
 use super::Failure;
 use super::backtest::Source;
@@ -29,23 +29,37 @@ impl Specs {
     /// # Errors
     /// It cannot be read, or has problems.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let Some(path) = &self.config_file else { return Ok(Config::default()) };
-        let file = files::read_file(path)?;
-        spec::config::load(&file).map_err(|problems| Failure::Invalid(problems).into())
+        config(self.config_file()?.as_ref())
     }
 
-    /// The paths that the flags name, or else the config file, or else `slo-specs`.
+    /// The config file as it is, if one is named.
     ///
     /// # Errors
-    /// The config file's.
+    /// It cannot be read.
+    pub fn config_file(&self) -> anyhow::Result<Option<SourceFile>> {
+        self.config_file.as_deref().map(files::read_file).transpose()
+    }
+
+    /// The paths that the flags name, or else the config file.
+    ///
+    /// # Errors
+    /// The config file's, and that none names any.
     pub fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
         if !self.specs.is_empty() {
             return Ok(self.specs.clone());
         }
-        let configured = self.config()?.specs.unwrap_or_default();
-        match configured.is_empty() {
-            false => Ok(configured),
-            true => bail!("no specs are named; give --specs PATH or `specs` in the config file"),
+        self.paths_or(self.config()?.specs.as_ref())
+    }
+
+    /// The paths that the flags name, or else these.
+    ///
+    /// # Errors
+    /// None names any.
+    pub fn paths_or(&self, configured: Option<&Vec<PathBuf>>) -> anyhow::Result<Vec<PathBuf>> {
+        let named = [Some(&self.specs), configured].into_iter().flatten();
+        match named.into_iter().find(|paths| !paths.is_empty()) {
+            Some(paths) => Ok(paths.clone()),
+            None => bail!("no specs are named; give --specs PATH or `specs` in the config file"),
         }
     }
 
@@ -67,6 +81,15 @@ impl Specs {
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
         Ok(load(&self.paths()?, &self.options()?)?.catalog)
     }
+}
+
+/// What a config file says; defaults without one.
+///
+/// # Errors
+/// Its problems.
+pub fn config(file: Option<&SourceFile>) -> anyhow::Result<Config> {
+    let config = file.map(spec::config::load).transpose().map_err(Failure::Invalid)?;
+    Ok(config.unwrap_or_default())
 }
 
 /// What these settings allow specs.

@@ -1,21 +1,26 @@
 //! `nines run`: the daemon.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::daemon::Daemon;
+use crate::daemon::reload::{Loaded, Source};
+use crate::daemon::{Daemon, files};
+use crate::model::Settings;
 use crate::model::settings::Alerting;
 use crate::model::time::parse_duration;
-use crate::model::{Catalog, Settings};
-use crate::spec::config::{parse_base_url, parse_listen};
+use crate::serve::ReloadFailure;
+use crate::spec::config::{Config, parse_base_url, parse_listen};
+use crate::spec::{self, Problem, SourceFile};
 
-use super::flags;
 use super::logging::{self, LogFormat, LogLevel};
+use super::{Failure, flags};
 
 /// Flags of the daemon. What a flag says goes before what the config file says.
 #[derive(Clone, Debug, Args)]
@@ -28,7 +33,7 @@ pub struct Flags {
     /// The address by which people reach that [default: http://LISTEN-ADDRESS].
     #[arg(long = "web.external-url", value_name = "URL", value_parser = parse_base_url)]
     external_url: Option<String>,
-    /// Let PUT and POST to /-/quit work.
+    /// Let PUT and POST to /-/reload and /-/quit work.
     #[arg(long = "web.enable-lifecycle")]
     enable_lifecycle: bool,
     /// The ledger's directory; made if it is not there [default: nines-data].
@@ -43,6 +48,14 @@ pub struct Flags {
     /// How often a firing alert is sent again [default: 1m].
     #[arg(long = "alerts.resend-delay", value_name = "DURATION", value_parser = parse_duration)]
     resend_delay: Option<Duration>,
+    /// Look this often whether spec files or the config file have changed, and load them again if
+    /// so; 0s for never [default: never].
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        value_parser = parse_duration,
+    )]
+    auto_reload_interval: Option<Duration>,
     /// Which log lines are written.
     #[arg(long = "log.level", value_enum, default_value_t)]
     log_level: LogLevel,
@@ -57,10 +70,11 @@ pub struct Flags {
 /// It cannot start, or a part of it fails.
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     logging::start(flags.log_level, flags.log_format);
-    let (settings, catalog) = settle(flags)?;
+    let loaded = settle(flags)?;
     let runtime = runtime()?;
+    let source: Arc<dyn Source> = Arc::new(flags.clone());
     runtime.block_on(async {
-        let daemon = Daemon::start(settings, catalog).await?;
+        let daemon = Daemon::start(loaded, Some(source)).await?;
         until_told(daemon).await
     })
 }
@@ -87,9 +101,7 @@ pub async fn until_told(mut daemon: Daemon) -> anyhow::Result<()> {
             lived = daemon.live() => break lived,
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
-            _ = hang_up.recv() => tracing::warn!(
-                "SIGHUP is ignored: this version reads its configuration at start only"
-            ),
+            _ = hang_up.recv() => daemon.reload(),
         }
     };
     tracing::info!("stopping: waiting for probes in flight");
@@ -100,12 +112,75 @@ pub async fn until_told(mut daemon: Daemon) -> anyhow::Result<()> {
     lived.and(stopped)
 }
 
-/// Flags before config file before defaults, and the specs they name.
-fn settle(flags: &Flags) -> anyhow::Result<(Settings, Catalog)> {
-    let config = flags.specs.config()?;
+impl Source for Flags {
+    fn load(&self) -> Result<Loaded, ReloadFailure> {
+        settle(self).map_err(|error| match error.downcast::<Failure>() {
+            Ok(Failure::Invalid(problems)) => {
+                ReloadFailure::Refused(problems.iter().map(one_line).collect())
+            }
+            Err(error) => ReloadFailure::Refused(vec![format!("{error:#}")]),
+        })
+    }
+
+    fn fingerprint(&self) -> anyhow::Result<u64> {
+        let file = self.specs.config_file()?;
+        let config = flags::config(file.as_ref())?;
+        let specs = files::read_specs(&self.specs.paths_or(config.specs.as_ref())?)?;
+        Ok(fingerprint(file.iter().chain(&specs)))
+    }
+}
+
+/// A problem in one line: where it is, what it is, and what would be right.
+fn one_line(problem: &Problem) -> String {
+    let mut text = format!("{}: {}", problem.location(), problem.message);
+    for (word, more) in [("expected", &problem.expected), ("hint", &problem.hint)] {
+        if let Some(more) = more {
+            text.push_str(&format!("; {word}: {more}"));
+        }
+    }
+    text
+}
+
+/// A number that is the same for the same files with the same content only, but for one chance
+/// in 2^64.
+fn fingerprint<'a>(files: impl Iterator<Item = &'a SourceFile>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    files.for_each(|file| (&file.path, &file.content).hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Flags before config file before defaults, and the specs they name. Every file is read once.
+fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
+    let config_file = flags.specs.config_file()?;
+    let config = flags::config(config_file.as_ref())?;
+    let settings = settings(flags, &config)?;
+    let specs = files::read_specs(&settings.specs)?;
+    let loaded = spec::load(&specs, &flags::options(&settings, &config));
+    let loaded = loaded.map_err(Failure::Invalid)?;
+    let unmeasured =
+        loaded.catalog.slos().find_map(|(_, slo)| Some((&slo.id, slo.prometheus.as_ref()?)));
+    if let Some((slo, prometheus)) = unmeasured {
+        anyhow::bail!(
+            "{slo} is measured by Prometheus `{}`, which this version cannot ask; use a source of \
+             type nines, or leave it out of --specs",
+            prometheus.server
+        );
+    }
+    let warnings = super::check::config_warnings(&config, Some(&loaded));
+    for warning in warnings.iter().chain(&loaded.warnings) {
+        tracing::warn!(place = warning.location(), "{}", warning.message);
+    }
+    if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {
+        tracing::warn!("no Alertmanager is configured; alerts are shown but nobody is paged");
+    }
+    let fingerprint = fingerprint(config_file.iter().chain(&specs));
+    Ok(Loaded { settings, catalog: loaded.catalog, fingerprint })
+}
+
+fn settings(flags: &Flags, config: &Config) -> anyhow::Result<Settings> {
     let mut settings = Settings::default();
     config.apply(&mut settings);
-    settings.specs = flags.specs.paths()?;
+    settings.specs = flags.specs.paths_or(config.specs.as_ref())?;
     if let Some(listen) = flags.listen {
         settings.listen = listen;
         settings.external_url =
@@ -126,23 +201,9 @@ fn settle(flags: &Flags) -> anyhow::Result<(Settings, Catalog)> {
     if let Some(delay) = flags.resend_delay {
         settings.resend_delay = delay;
     }
+    if let Some(interval) = flags.auto_reload_interval {
+        settings.auto_reload_interval = (!interval.is_zero()).then_some(interval);
+    }
     settings.enable_lifecycle |= flags.enable_lifecycle;
-    let loaded = flags::load(&settings.specs, &flags::options(&settings, &config))?;
-    let unmeasured =
-        loaded.catalog.slos().find_map(|(_, slo)| Some((&slo.id, slo.prometheus.as_ref()?)));
-    if let Some((slo, prometheus)) = unmeasured {
-        anyhow::bail!(
-            "{slo} is measured by Prometheus `{}`, which this version cannot ask; use a source of \
-             type nines, or leave it out of --specs",
-            prometheus.server
-        );
-    }
-    let warnings = super::check::config_warnings(&config, Some(&loaded));
-    for warning in warnings.iter().chain(&loaded.warnings) {
-        tracing::warn!(place = warning.location(), "{}", warning.message);
-    }
-    if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {
-        tracing::warn!("no Alertmanager is configured; alerts are shown but nobody is paged");
-    }
-    Ok((settings, loaded.catalog))
+    Ok(settings)
 }

@@ -1,5 +1,6 @@
 //! The engine's thread: results in, effects out.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,21 +9,43 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock::Clock;
+use crate::engine::alert::ALERT_STATE;
 use crate::engine::counters::Histogram;
 use crate::engine::{Effect, Engine, Notice};
 use crate::ledger::{Upkeep, Writer};
-use crate::model::{Record, Timestamp};
+use crate::model::{Catalog, ProbeId, Record, SeriesId, Timestamp};
 use crate::notify;
 use crate::probe::Report;
 
-use super::Reports;
 use super::faults::Faults;
+use super::{Pager, Reports};
 
 /// How often the engine looks whether a second is complete. A result that comes late in its
 /// second is then judged soon after, not a whole second later.
 const LOOK: Duration = Duration::from_millis(200);
 /// A day of history is merged once it is complete.
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// From the engine's change to another catalogue to the moment from which it holds: enough for
+/// the prober to hear of it. Slots that a prober which heard of it too late has started after
+/// that moment are none; those it has not started are late.
+const LEAD: Duration = Duration::from_millis(50);
+
+/// Another configuration for the engine's thread.
+pub struct Swap {
+    /// What is declared.
+    pub catalog: Arc<Catalog>,
+    /// The series of every probe.
+    pub series: BTreeMap<ProbeId, SeriesId>,
+    /// How often a firing alert is sent again.
+    pub resend_delay: Duration,
+    /// How long history is kept.
+    pub retention: Duration,
+    /// Where notices go.
+    pub notifier: Option<notify::Handle>,
+    /// Hears from when on it holds.
+    pub done: oneshot::Sender<Timestamp>,
+}
 
 /// What the engine's thread works with.
 pub struct Core {
@@ -33,7 +56,7 @@ pub struct Core {
     /// Where records go.
     pub writer: Arc<Writer>,
     /// Where notices go, if this process pages.
-    pub notifier: Option<notify::Handle>,
+    pub pager: Pager,
     /// How long history is kept.
     pub retention: Duration,
     /// How long evaluations took.
@@ -51,17 +74,18 @@ impl Core {
     pub fn spawn(
         self,
         inbox: mpsc::Receiver<Reports>,
+        swaps: mpsc::Receiver<Swap>,
     ) -> anyhow::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (alive, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(self.work(inbox));
+            runtime.block_on(self.work(inbox, swaps));
         })?;
         Ok((thread, ended))
     }
 
-    async fn work(self, mut inbox: mpsc::Receiver<Reports>) {
+    async fn work(mut self, mut inbox: mpsc::Receiver<Reports>, mut swaps: mpsc::Receiver<Swap>) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -70,11 +94,27 @@ impl Core {
                     Some(reports) => self.observe(self.faults.sift(reports)),
                     None => break,
                 },
+                Some(swap) = swaps.recv() => self.swap(swap),
                 _ = looks.tick() => self.look(),
             }
         }
         self.observe(self.faults.finish());
         self.look();
+    }
+
+    /// Goes on with another catalogue from a moment shortly ahead, so that the prober hears of it
+    /// in time.
+    fn swap(&mut self, swap: Swap) {
+        let at = self.clock.now().plus(LEAD);
+        let mut engine = self.engine();
+        let effects = engine.reload(swap.catalog, &swap.series, at);
+        engine.resend_every(swap.resend_delay);
+        drop(engine);
+        self.pager.store(swap.notifier.map(Arc::new));
+        self.retention = swap.retention;
+        self.carry_out(effects);
+        // Whoever asked is waiting, unless the process ends.
+        let _ = swap.done.send(at);
     }
 
     fn engine(&self) -> RwLockWriteGuard<'_, Engine> {
@@ -128,7 +168,7 @@ impl Core {
         if !records.is_empty() {
             self.writer.submit(records);
         }
-        if let Some(notifier) = &self.notifier {
+        if let Some(notifier) = &*self.pager.load() {
             notifier.send(notices);
         }
         if let Some(before) = compact {
@@ -167,7 +207,9 @@ impl Core {
 
 /// Alerts are what people look for in logs first.
 fn log_transition(record: &Record) {
-    if let Record::State { name, json } = record {
+    if let Record::State { name, json } = record
+        && name.starts_with(ALERT_STATE)
+    {
         let state = if json.contains("\"resolved_at\":null") { "firing" } else { "resolved" };
         tracing::info!(alert = name.as_str(), state, "alert");
     }

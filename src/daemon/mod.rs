@@ -5,6 +5,7 @@
 
 pub mod files;
 pub mod history;
+pub mod reload;
 
 mod core;
 mod faults;
@@ -17,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{self, Clock};
@@ -29,11 +30,12 @@ use crate::model::settings::Alerting;
 use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
 use crate::notify::{self, Notifier};
 use crate::probe::{self, Prober, Report};
-use crate::serve::{self, Command, Readiness, Server, Site};
+use crate::serve::{self, Command, Load, Readiness, Server, Site};
 
 use self::core::Core;
 use self::faults::Faults;
 use own::Own;
+use reload::{Loaded, Parts, Reloader, Request, Source};
 
 /// Batches of reports that may wait for the engine; a full channel never delays a probe.
 const MAX_REPORTS: usize = 256;
@@ -49,70 +51,76 @@ const READINESS_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Daemon {
     address: SocketAddr,
-    prober: Prober,
     references: Option<Prober>,
     faults: Arc<Faults>,
+    reloader: tokio::task::JoinHandle<Parts>,
+    reloads: mpsc::Sender<Request>,
     core: JoinHandle<()>,
     core_ended: oneshot::Receiver<()>,
     writer: Arc<Writer>,
-    notifier: Option<Notifier>,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
     stop_server: oneshot::Sender<()>,
     commands: mpsc::Receiver<Command>,
 }
 
 impl Daemon {
-    /// Binds, restores history, and starts to probe, evaluate, serve and page.
+    /// Binds, restores history, and starts to probe, evaluate, serve and page. Without a source
+    /// the configuration cannot be loaded again.
     ///
     /// # Errors
     /// The port or the ledger cannot be had, or the system refuses threads. Nothing is left
     /// running then.
-    pub async fn start(settings: Settings, catalog: Catalog) -> anyhow::Result<Daemon> {
+    pub async fn start(loaded: Loaded, source: Option<Arc<dyn Source>>) -> anyhow::Result<Daemon> {
+        let Loaded { settings, catalog, fingerprint } = loaded;
         let descriptors = probe::descriptors();
         let places = serve::places(descriptors);
         let server = Server::bind(settings.listen)?.with_places(places);
         let address = server.local_addr();
         let notifier = start_notifier(&settings)?;
-        let restored = restore(&settings, catalog).await?;
-        let Restored { ledger, mut engine, series } = restored;
-
-        let history_end = engine.history_end();
-        let clock = clock_after(&engine);
-        let now = clock.now();
-        // The prober starts with the slots that are due after this moment.
-        let after = now.plus(Duration::from_micros(1));
-        let first_due = |probe: &Probe| {
-            Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
-        };
-        let effects = engine.start(first_due, now);
-        let writer = Arc::new(Writer::start(ledger, clock)?);
-        writer.submit(effects.into_iter().filter_map(record).collect());
+        let Alive { engine, series, writer, clock, now, history_end } =
+            come_alive(&settings, catalog).await?;
 
         let probes = probes(&engine, &series);
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
-        let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
         let in_flight_max = probe::in_flight_max(descriptors, places);
-        let config = probe::Config { vantage, egress, in_flight_max, ..Default::default() };
+        let config = probing(&settings, in_flight_max);
         let references = start_references(&settings, clock, now, &sink)?;
         let prober = Prober::start(probes, clock, config, now, sink)?;
         let faults = Arc::new(Faults::new(&settings, prober.meters(), clock, history_end));
-        let own = Arc::new(Own::new(&settings, &engine, &faults, &writer, notifier.as_ref(), now));
+        let pager = pager(notifier.as_ref());
+        let (load_in, load) = watch::channel(Load { success_at: now, failure: None });
+        let own = Arc::new(Own::new(&settings, &engine, &faults, &writer, &pager, load.clone()));
         let core = Core {
             engine: Arc::clone(&engine),
             clock,
             writer: Arc::clone(&writer),
-            notifier: notifier.as_ref().map(Notifier::handle),
+            pager: Arc::clone(&pager),
             retention: settings.retention,
             durations: own.durations(),
             faults: Arc::clone(&faults),
         };
-        let (core, core_ended) = core.spawn(inbox)?;
+        let (swaps, swaps_out) = mpsc::channel(1);
+        let (core, core_ended) = core.spawn(inbox, swaps_out)?;
 
         let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
         let readiness = watch_ledger(Arc::clone(&writer));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let site = Site { engine, settings, own, readiness, commands: commands_in, clock };
+        let reloader = Reloader {
+            source,
+            fingerprint,
+            settings: Arc::clone(&settings),
+            prober,
+            notifier,
+            pager,
+            writer: Arc::clone(&writer),
+            swaps,
+            load: load_in,
+            clock,
+        };
+        let (reloads, requests) = mpsc::channel(MAX_COMMANDS);
+        let reloader = tokio::spawn(reloader.work(requests));
+        let site = Site { engine, settings, own, readiness, load, commands: commands_in, clock };
         let (stop_server, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(site, async {
             // An error says that the daemon is gone, which ends serving just as well.
@@ -120,13 +128,13 @@ impl Daemon {
         }));
         Ok(Daemon {
             address,
-            prober,
             references,
             faults,
+            reloader,
+            reloads,
             core,
             core_ended,
             writer,
-            notifier,
             server,
             stop_server,
             commands,
@@ -147,12 +155,8 @@ impl Daemon {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Quit) => return Ok(()),
-                    Some(Command::Reload(answer)) => {
-                        let reason = "this version reads its configuration at start only; \
-                                      restart it, history and alerts are kept";
-                        // Nobody waits for the answer any more if this fails.
-                        let _ = answer.send(Err(reason.to_owned()));
-                    }
+                    // With too many waiting, whoever asked hears that it is busy.
+                    Some(Command::Reload(answer)) => drop(self.reloads.try_send(Some(answer))),
                     None => return Err(anyhow!("the HTTP server has ended")),
                 },
                 _ = &mut self.core_ended => return Err(anyhow!("the engine has ended")),
@@ -163,13 +167,22 @@ impl Daemon {
         }
     }
 
+    /// Asks for the configuration to be loaded again; the log tells how it went.
+    pub fn reload(&self) {
+        // If too many wait already, one of those will see what this one would have seen.
+        let _ = self.reloads.try_send(None);
+    }
+
     /// Stops in good order: no new probes, those in flight reported, everything durable, what
     /// is queued for Alertmanagers sent.
     ///
     /// # Errors
     /// The disk does not take what was left.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.prober.stop().await;
+        drop(self.reloads);
+        let Parts { prober, notifier } =
+            self.reloader.await.context("the part that reloads has broken down")?;
+        prober.stop().await;
         if let Some(references) = self.references {
             settle(&self.faults).await;
             references.stop().await;
@@ -179,7 +192,7 @@ impl Daemon {
         let ended = tokio::task::spawn_blocking(move || core.join()).await?;
         let writer = Arc::clone(&self.writer);
         let kept = tokio::task::spawn_blocking(move || writer.stop()).await?;
-        if let Some(notifier) = self.notifier {
+        if let Some(notifier) = notifier {
             notifier.drain(NOTIFY_DRAIN).await;
         }
         // An error says that it has stopped already.
@@ -188,6 +201,11 @@ impl Daemon {
         kept.context("some results could not be kept")?;
         ended.map_err(|_| anyhow!("the engine ended in a panic; its message is above"))
     }
+}
+
+fn probing(settings: &Settings, in_flight_max: usize) -> probe::Config {
+    let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
+    probe::Config { vantage, egress, in_flight_max, ..Default::default() }
 }
 
 fn start_notifier(settings: &Settings) -> anyhow::Result<Option<Notifier>> {
@@ -265,6 +283,33 @@ struct Restored {
     series: BTreeMap<ProbeId, SeriesId>,
 }
 
+/// An engine that has begun to live.
+struct Alive {
+    engine: Engine,
+    series: BTreeMap<ProbeId, SeriesId>,
+    writer: Arc<Writer>,
+    clock: Clock,
+    /// When it began.
+    now: Timestamp,
+    history_end: Option<Timestamp>,
+}
+
+/// Restores history and accounts for the time since its end.
+async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Alive> {
+    let Restored { ledger, mut engine, series } = restore(settings, catalog).await?;
+    let history_end = engine.history_end();
+    let clock = clock_after(&engine);
+    let now = clock.now();
+    // The prober starts with the slots that are due after this moment.
+    let after = now.plus(Duration::from_micros(1));
+    let first_due = |probe: &Probe| {
+        Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
+    };
+    let effects = engine.start(first_due, now);
+    let writer = keep(Arc::new(Writer::start(ledger, clock)?), effects).await?;
+    Ok(Alive { engine, series, writer, clock, now, history_end })
+}
+
 /// Opens the ledger and rebuilds the engine's state from it.
 async fn restore(settings: &Settings, catalog: Catalog) -> anyhow::Result<Restored> {
     let (path, vantage) = (settings.storage_path.clone(), settings.vantage.clone());
@@ -298,6 +343,24 @@ fn clock_after(engine: &Engine) -> Clock {
 /// a time, and less than anybody misses.
 const UNREMARKABLE_STEP: Duration = Duration::from_secs(1);
 
+/// Keeps the first records of a process. There may be some for every probe and every SLO, more
+/// than wait for the disk at a time.
+async fn keep(writer: Arc<Writer>, effects: Vec<Effect>) -> anyhow::Result<Arc<Writer>> {
+    let kept = tokio::task::spawn_blocking(move || {
+        let mut records = effects.into_iter().filter_map(record).peekable();
+        while records.peek().is_some() {
+            writer.submit(records.by_ref().take(ledger::MAX_QUEUED / 2).collect());
+            if records.peek().is_some()
+                && let Err(error) = writer.flush()
+            {
+                tracing::warn!(%error, "what was found at the start is not yet durable");
+            }
+        }
+        writer
+    });
+    Ok(kept.await?)
+}
+
 fn record(effect: Effect) -> Option<Record> {
     match effect {
         Effect::Append(record) => Some(record),
@@ -309,6 +372,13 @@ fn probes(engine: &Engine, series: &BTreeMap<ProbeId, SeriesId>) -> Vec<(SeriesI
     let probes = engine.catalog().probes();
     probes.filter_map(|probe| Some((*series.get(&probe.id)?, probe.clone()))).collect()
 }
+
+fn pager(notifier: Option<&Notifier>) -> Pager {
+    Arc::new(ArcSwapOption::new(notifier.map(|notifier| Arc::new(notifier.handle()))))
+}
+
+/// Where notices go at present, if anywhere.
+type Pager = Arc<ArcSwapOption<notify::Handle>>;
 
 /// What the prober hands to the engine.
 type Reports = Vec<Report>;

@@ -8,8 +8,7 @@ use crate::engine::fault::Cause;
 use crate::engine::isolation::{Sight, Standing};
 use crate::engine::witness::Sign;
 use crate::ledger::{self, Writer};
-use crate::model::{Settings, Timestamp, UnknownReason};
-use crate::notify::{self, Notifier};
+use crate::model::{Settings, UnknownReason};
 use crate::probe::{self, LAG_EDGES_MICROS, Meters};
 use crate::serve::exposition::{Exposition, Labels};
 use crate::serve::faults::{FaultReading, ReferenceReading, write_faults};
@@ -17,6 +16,10 @@ use crate::serve::own::{
     self, LedgerReading, NotifierReading, ProberReading, ReloadReading, SelfMetrics,
 };
 
+use crate::serve::Load;
+use tokio::sync::watch;
+
+use super::Pager;
 use super::faults::Faults;
 
 /// Upper edges of the durations of an evaluation, in microseconds.
@@ -29,30 +32,30 @@ pub struct Own {
     engine: Arc<RwLock<Engine>>,
     meters: Arc<Meters>,
     writer: Arc<Writer>,
-    notifier: Option<notify::Handle>,
+    pager: Pager,
     durations: Arc<Mutex<Histogram>>,
-    loaded_at: Timestamp,
+    load: watch::Receiver<Load>,
     faults: Arc<Faults>,
 }
 
 impl Own {
-    /// Handles to the parts of a daemon that was started at `now`.
+    /// Handles to the parts of a daemon.
     pub fn new(
         settings: &Settings,
         engine: &Arc<RwLock<Engine>>,
         faults: &Arc<Faults>,
         writer: &Arc<Writer>,
-        notifier: Option<&Notifier>,
-        now: Timestamp,
+        pager: &Pager,
+        load: watch::Receiver<Load>,
     ) -> Self {
         Own {
             vantage: settings.vantage.clone(),
             engine: Arc::clone(engine),
             meters: faults.meters(),
             writer: Arc::clone(writer),
-            notifier: notifier.map(Notifier::handle),
+            pager: pager.clone(),
             durations: Arc::new(Mutex::new(Histogram::new(Arc::new(EVALUATION_EDGES)))),
-            loaded_at: now,
+            load,
             faults: Arc::clone(faults),
         }
     }
@@ -86,6 +89,8 @@ impl Own {
         counter("nines_engine_lost_slots_total", help, stats.lost);
         let help = "Results of probes that are not declared.";
         counter("nines_engine_stranger_results_total", help, stats.strangers);
+        let help = "Older promises that were joined with others: an SLO changed too often.";
+        counter("nines_engine_joined_revisions_total", help, stats.joined_revisions);
         let help = "Runs of equal slots held in memory.";
         out.gauge("nines_engine_history_runs", help).sample(&Labels::NONE, segments);
     }
@@ -154,7 +159,8 @@ impl Own {
 
 impl SelfMetrics for Own {
     fn write(&self, out: &mut Exposition) {
-        let loaded = ReloadReading { successful: true, success_at: Some(self.loaded_at) };
+        let Load { success_at, failure } = self.load.borrow().clone();
+        let loaded = ReloadReading { successful: failure.is_none(), success_at: Some(success_at) };
         own::write_reload(out, loaded);
         own::write_prober(out, &[self.prober()]);
         self.engine(out);
@@ -162,15 +168,15 @@ impl SelfMetrics for Own {
         self.ledger(out);
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own::write_evaluation(out, &durations);
-        let readings = self.notifier.iter().flat_map(notify::Handle::readings).map(|reading| {
-            NotifierReading {
+        let pager = self.pager.load();
+        let readings =
+            pager.iter().flat_map(|handle| handle.readings()).map(|reading| NotifierReading {
                 alertmanager: reading.alertmanager,
                 sent: reading.sent,
                 errors: reading.errors,
                 dropped: reading.dropped,
                 queue_length: reading.queue_length,
-            }
-        });
+            });
         own::write_notifiers(out, &readings.collect::<Vec<_>>());
     }
 }

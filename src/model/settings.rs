@@ -38,6 +38,8 @@ pub struct Settings {
     pub egress: Egress,
     /// What is probed to tell our own faults from those of targets.
     pub references: References,
+    /// How often is looked whether the configuration has changed; none for never.
+    pub auto_reload_interval: Option<Duration>,
 }
 
 /// What is probed to know ourselves. No SLO counts it.
@@ -114,6 +116,7 @@ impl Default for Settings {
             resend_delay: DEFAULT_RESEND_DELAY,
             vantage: "local".to_owned(),
             metric_labels: Vec::new(),
+            auto_reload_interval: None,
             limits: Limits::default(),
             egress: Egress::default(),
             references: References::default(),

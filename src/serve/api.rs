@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::engine::render::{slo_json, status_json};
+use crate::engine::render::{revisions_json, slo_json, status_json};
 use crate::engine::{Engine, SloState};
 use crate::model::catalog::{Dependency, Impact};
 use crate::model::time::{MAX_DURATION, format_duration, parse_duration};
@@ -139,6 +139,7 @@ fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> 
             let past = engine.past_periods(id, MAX_PERIODS);
             slo["periods"] = past.iter().map(status_json).collect();
         }
+        slo["revisions"] = revisions_json(state.revisions());
         if let Some(at) = at {
             slo["status"] = engine.evaluate_at(id, at).as_ref().map(status_json).into();
         }

@@ -19,7 +19,7 @@ use crate::model::{
     Settings, Slo, Timestamp, Verdict,
 };
 
-use super::{Command, Exposition, Readiness, Site};
+use super::{Command, Exposition, Load, Readiness, Site};
 
 /// The moment at which the platform is looked at.
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -223,12 +223,14 @@ pub struct Held {
 pub fn held(engine: Engine) -> Held {
     let (ready, readiness) = watch::channel(Readiness::Waiting("history is read".to_owned()));
     let (sender, commands) = mpsc::channel(1);
+    let (_, load) = watch::channel(Load { success_at: NOW, failure: None });
     let settings = Settings { enable_lifecycle: true, ..Settings::default() };
     let site = Site {
         engine: Arc::new(RwLock::new(engine)),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
         readiness,
+        load,
         commands: sender,
         clock: Clock::starting_at(NOW.plus(Duration::from_secs(1))),
     };

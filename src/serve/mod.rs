@@ -27,7 +27,7 @@ pub use connections::places;
 pub use exposition::Exposition;
 pub use own::SelfMetrics;
 pub use server::Server;
-pub use site::{Command, Readiness, Site};
+pub use site::{Command, Load, Readiness, ReloadFailure, Site};
 
 #[cfg(test)]
 mod fixture;

@@ -36,7 +36,8 @@ pub async fn home(
     filter.check()?;
     let site = shared.site.clone();
     let render = move || {
-        let home = home::Home::of(&site.engine(), filter, site.clock.now());
+        let load = site.load.borrow().clone();
+        let home = home::Home::of(&site.engine(), filter, &load, site.clock.now());
         home.render()
     };
     html(shared.blocking(render).await?)

@@ -18,7 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::connections::Connections;
 use super::problem::Problem;
-use super::site::{Command, Readiness, Site};
+use super::site::{Command, Readiness, ReloadFailure, Site};
 use super::{api, fit, page, promapi, scrape};
 
 /// Most bytes of a request's body; nothing here reads one.
@@ -107,10 +107,17 @@ async fn reload(State(shared): State<Shared>) -> Result<&'static str, Problem> {
     command(&shared, Command::Reload(answer))?;
     match answered.await {
         Ok(Ok(())) => Ok("reloaded\n"),
-        Ok(Err(error)) => Err(Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the reload failed, the configuration before it stays in force: {error}"),
-        )),
+        Ok(Err(failure)) => {
+            let status = match *failure {
+                ReloadFailure::Refused(_) => StatusCode::BAD_REQUEST,
+                ReloadFailure::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            let problems = failure.problems().join("\n");
+            let detail = format!(
+                "the configuration before stays in force; nothing was changed:\n{problems}"
+            );
+            Err(Problem::new(status, detail))
+        }
         Err(_) => Err(stopping()),
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::model::Settings;
+use crate::model::{Settings, Timestamp};
 
 use super::own::SelfMetrics;
 
@@ -22,6 +22,8 @@ pub struct Site {
     pub own: Arc<dyn SelfMetrics>,
     /// Whether `/-/ready` says so.
     pub readiness: watch::Receiver<Readiness>,
+    /// How the configuration was last loaded.
+    pub load: watch::Receiver<Load>,
     /// Where reload and quit go.
     pub commands: mpsc::Sender<Command>,
     /// The time.
@@ -37,11 +39,39 @@ pub enum Readiness {
     Ready,
 }
 
+/// How the configuration was last loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// When that last succeeded.
+    pub success_at: Timestamp,
+    /// Why it failed since; what was in force before still is.
+    pub failure: Option<Arc<ReloadFailure>>,
+}
+
+/// Why a reload did not take place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadFailure {
+    /// The configuration is wrong, or asks for what only a restart can do: every problem.
+    Refused(Vec<String>),
+    /// This process or its machine is in the way.
+    Failed(String),
+}
+
+impl ReloadFailure {
+    /// Each problem.
+    pub fn problems(&self) -> &[String] {
+        match self {
+            ReloadFailure::Refused(problems) => problems,
+            ReloadFailure::Failed(why) => std::slice::from_ref(why),
+        }
+    }
+}
+
 /// What somebody asked the daemon to do.
 #[derive(Debug)]
 pub enum Command {
     /// Load the configuration again and say how that went.
-    Reload(oneshot::Sender<Result<(), String>>),
+    Reload(oneshot::Sender<Result<(), Arc<ReloadFailure>>>),
     /// Stop in good order.
     Quit,
 }

@@ -62,6 +62,8 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// Where the targets among the references stand, in their order.
     reference_places: Vec<Problem>,
+    /// How often is looked whether the configuration has changed.
+    pub auto_reload_interval: Option<Duration>,
 }
 
 impl Config {
@@ -91,6 +93,9 @@ impl Config {
         put(&mut settings.limits.starts_per_second, &self.limit_starts_per_second);
         put(&mut settings.egress, &self.egress);
         put(&mut settings.references, &self.references);
+        if self.auto_reload_interval.is_some() {
+            settings.auto_reload_interval = self.auto_reload_interval;
+        }
     }
 
     /// References on machines that some SLO watches, as warnings at their places: what is promised
@@ -193,6 +198,9 @@ mirror! {
         optional "egress" => egress: EgressConfig;
         /// What is probed to tell our own faults from those of targets.
         optional "reference" => reference: Reference;
+        /// How often is looked whether spec files or this file have changed, 1s to 1d. Default:
+        /// never.
+        optional "autoReloadInterval" => auto_reload_interval: Duration;
         /// Whether files named in specs may lie outside the specs' directory.
         optional "allowFilesOutsideSpecs" => allow_files_outside: bool = "false";
     }
@@ -423,6 +431,12 @@ impl ConfigFile {
             references: references.as_ref().map(|(references, _)| references.clone()),
             reference_places: references.map(|(_, places)| places).unwrap_or_default(),
             warnings: Vec::new(),
+            auto_reload_interval: bounded(
+                self.auto_reload_interval.given(),
+                Duration::from_secs(1),
+                day,
+                problems,
+            ),
         }
     }
 }

@@ -13,6 +13,7 @@ pub const KNOWN: &[&str] = &[
     "nines_correlated_failure",
     "nines_engine_duplicate_results_total",
     "nines_engine_history_runs",
+    "nines_engine_joined_revisions_total",
     "nines_engine_lost_slots_total",
     "nines_engine_stranger_results_total",
     "nines_evaluation_duration_seconds",

@@ -11,6 +11,7 @@ use crate::model::{Service, Timestamp};
 use crate::serve::condition::Condition;
 use crate::serve::own::VERSION;
 use crate::serve::problem::Problem;
+use crate::serve::site::Load;
 
 use super::headline::headline;
 use super::view::{SloView, ago, links};
@@ -75,6 +76,8 @@ pub struct Home {
     teams: Vec<String>,
     filter: Filter,
     services: Vec<ServiceView>,
+    /// Why the configuration is not the one that was asked for last.
+    problems: Vec<String>,
     version: &'static str,
     assets: String,
 }
@@ -91,11 +94,15 @@ struct ServiceView {
     slos: Vec<SloView>,
 }
 
+/// Problems of the configuration that are shown; the answer to the request and the log have all.
+const MAX_PROBLEMS: usize = 5;
+
 /// Evaluations older than this say so: the engine ticks every second.
 const STALE: Duration = Duration::from_secs(15);
 impl Home {
     /// The page as of `now`.
-    pub fn of(engine: &Engine, filter: Filter, now: Timestamp) -> Self {
+    pub fn of(engine: &Engine, filter: Filter, load: &Load, now: Timestamp) -> Self {
+        let problems = load.failure.iter().flat_map(|failure| failure.problems());
         let mut services = service_views(engine, now);
         services
             .sort_by(|a, b| (a.condition, left(a), &a.name).cmp(&(b.condition, left(b), &b.name)));
@@ -120,6 +127,7 @@ impl Home {
             teams: teams.into_iter().filter(|team| !team.is_empty()).collect(),
             filter,
             services,
+            problems: problems.take(MAX_PROBLEMS).cloned().collect(),
             version: VERSION,
             assets: super::assets_version(),
         };

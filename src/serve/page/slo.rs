@@ -1,8 +1,10 @@
 //! What the page of one SLO shows, now or at a moment in the past. Alerts link here.
 
+use std::time::Duration;
+
 use askama::Template;
 
-use crate::engine::{Engine, SloStatus};
+use crate::engine::{Engine, Revision, SloState, SloStatus};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{Slo, Tally, Timestamp, Window, number};
 use crate::serve::api::MAX_PERIODS;
@@ -30,6 +32,8 @@ pub struct SloPage {
     counts: Vec<(String, [String; 4])>,
     periods: Vec<PeriodView>,
     probes: Vec<String>,
+    /// What was promised before, if it was something else.
+    revisions: Vec<String>,
     unknown: &'static str,
 }
 
@@ -86,6 +90,7 @@ impl SloPage {
             counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
             periods: engine.past_periods(id, MAX_PERIODS).iter().map(period).collect(),
             probes: probes.map(probe).collect(),
+            revisions: revisions(state),
             unknown: unknown(slo.unknown),
         })
     }
@@ -108,6 +113,27 @@ const fn unknown(policy: UnknownPolicy) -> &'static str {
         UnknownPolicy::Exclude => "do not count",
         UnknownPolicy::Bad => "count as bad",
         UnknownPolicy::Good => "count as good",
+    }
+}
+
+/// Each promise that was in force, in words; nothing if it always was the same.
+fn revisions(state: &SloState) -> Vec<String> {
+    let revision = |revision: &Revision| {
+        let since = match revision.from > Timestamp::MIN {
+            true => format!("from {}", revision.from),
+            false => "at first".to_owned(),
+        };
+        if !revision.is_declared() {
+            return format!("{since} nothing");
+        }
+        let objective = number::percent_ppb(revision.objective.ppb());
+        let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
+        let under = under.map(|under| format!(" within {}", number::duration(under)));
+        format!("{since} {objective}{} over {}", under.unwrap_or_default(), revision.window)
+    };
+    match state.revisions() {
+        [] | [_] => Vec::new(),
+        all => all.iter().map(revision).collect(),
     }
 }
 

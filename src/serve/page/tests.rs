@@ -10,10 +10,27 @@ use super::slo::SloPage;
 use crate::engine::Engine;
 use crate::engine::isolation::Sight;
 use crate::serve::fixture::{self, NOW};
+use crate::serve::site::{Load, ReloadFailure};
+
+const LOADED: Load = Load { success_at: NOW, failure: None };
 
 fn page(engine: &Engine, team: &str, state: &str) -> String {
     let filter = Filter { team: team.to_owned(), state: state.to_owned() };
-    Home::of(engine, filter, NOW).render().expect("a page")
+    Home::of(engine, filter, &LOADED, NOW).render().expect("a page")
+}
+
+#[test]
+fn a_refused_reload_is_told_on_top_until_one_succeeds() {
+    let engine = fixture::platform();
+    let problems = (0..9).map(|n| format!("a.yaml:{n}: <wrong>")).collect();
+    let failure = Some(ReloadFailure::Refused(problems).into());
+    let load = Load { success_at: NOW, failure };
+    let page = |load| Home::of(&engine, Filter::default(), load, NOW).render().expect("a page");
+    let told = page(&load);
+    let banner = between(&told, "role=\"alert\"", "</section>");
+    assert!(banner.contains("<li>a.yaml:0: &#60;wrong&#62;</li>"), "{banner}");
+    assert_eq!(banner.matches("<li>").count(), 5, "the log has the rest");
+    assert!(!page(&LOADED).contains("role=\"alert\""));
 }
 
 fn headline(engine: &Engine) -> String {

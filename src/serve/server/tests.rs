@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::serve::fixture::{self, Held};
-use crate::serve::{Command, Readiness};
+use crate::serve::{Command, Readiness, ReloadFailure};
 
 /// A server over the fixture's platform, and how to stop it.
 struct Running {
@@ -121,7 +121,9 @@ async fn reload_tells_how_it_went_and_quit_is_passed_on() {
     let mut server = start();
     let mut held = server.held.take().expect("held");
     let daemon = async {
-        for result in [Ok(()), Err("specs: b.yaml:3: no".to_owned())] {
+        let refused = ReloadFailure::Refused(vec!["b.yaml:3: no".to_owned()]);
+        let failed = ReloadFailure::Failed("no room".to_owned());
+        for result in [Ok(()), Err(refused.into()), Err(failed.into())] {
             match held.commands.recv().await {
                 Some(Command::Reload(answer)) => answer.send(result).expect("somebody waits"),
                 other => panic!("{other:?}"),
@@ -131,9 +133,11 @@ async fn reload_tells_how_it_went_and_quit_is_passed_on() {
     };
     let people = async {
         assert_eq!(server.send("POST", "/-/reload", &[]).await.status, StatusCode::OK);
+        let refused = server.send("PUT", "/-/reload", &[]).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(refused.text().contains("b.yaml:3"), "{}", refused.text());
         let failed = server.send("PUT", "/-/reload", &[]).await;
         assert_eq!(failed.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(failed.text().contains("b.yaml:3"), "{}", failed.text());
         assert_eq!(server.send("POST", "/-/quit", &[]).await.status, StatusCode::OK);
     };
     tokio::join!(daemon, people);

@@ -36,6 +36,7 @@ labels: [stage, tier_1]
 limits: {probes: 5, slos: 6, startsPerSecond: 7}
 allowFilesOutsideSpecs: true
 egress: {allow: [10.0.0.0/8, \"[fd00::/8]:443\"], deny: [10.1.2.3]}
+autoReloadInterval: 30s
 ",
     )
     .expect("good");
@@ -59,6 +60,7 @@ egress: {allow: [10.0.0.0/8, \"[fd00::/8]:443\"], deny: [10.1.2.3]}
             deny: vec![rule("10.1.2.3")],
         },
         references: References::default(),
+        auto_reload_interval: Some(Duration::from_secs(30)),
     };
     assert_eq!(settings, expect);
     assert_eq!(config.allow_files_outside, Some(true));

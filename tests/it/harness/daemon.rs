@@ -132,6 +132,22 @@ impl Daemon {
         self.dir.path().join("specs")
     }
 
+    /// Writes one of its spec files; nothing reads it before the next reload.
+    pub fn write_specs(&self, name: &str, text: &str) {
+        std::fs::write(self.specs().join(name), text).expect("writable");
+    }
+
+    /// Takes one of its spec files away.
+    pub fn remove_specs(&self, name: &str) {
+        std::fs::remove_file(self.specs().join(name)).expect("it was there");
+    }
+
+    /// Asks it over HTTP to load its configuration again.
+    #[track_caller]
+    pub fn reload(&self) -> http::Answer {
+        http::send("POST", &format!("{}/-/reload", self.url()), &[], b"").expect("an answer")
+    }
+
     /// Its ledger's directory.
     pub fn storage(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nines::engine::{AlertKind, Engine};
+use nines::model::budget::Counted;
 use nines::model::objective::PPB;
 use nines::model::{Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
 
@@ -120,8 +121,8 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
             ShortThreshold::Same => threshold,
             ShortThreshold::One => (1, 1),
         };
-        let holds = in_long.burns_above(slo.objective, threshold)
-            && in_short.burns_above(slo.objective, short_threshold)
+        let holds = above(in_long, slo, threshold)
+            && above(in_short, slo, short_threshold)
             && in_short.bad >= policy.min_bad;
         let blind = in_short.total() == 0;
         // A window that holds less than half of what it should may not decide.
@@ -138,12 +139,19 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
     whole
 }
 
+/// Whether more than so many times the allowed share is bad; in whole numbers, and not by the
+/// engine's own comparison.
+fn above(counted: Counted, slo: &Slo, (numerator, denominator): (u128, u128)) -> bool {
+    let bad = u128::from(counted.bad) * u128::from(PPB) * denominator;
+    bad > u128::from(counted.total()) * u128::from(slo.objective.budget_ppb()) * numerator
+}
+
 fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
     let window = slo.window.longest().as_micros() as i64;
     let counted = oracle.counted(slo, at - window, at);
     let young = oracle.first(slo).is_none_or(|first| first > at - window);
     let expected = oracle.count(slo, at - window, at).expected();
-    match counted.burns_above(slo.objective, (1, 1)) {
+    match above(counted, slo, (1, 1)) {
         true if young || 2 * counted.total() < expected => Reason::Open,
         true => Reason::Yes,
         false => Reason::No,

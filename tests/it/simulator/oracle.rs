@@ -10,7 +10,7 @@ use nines::model::budget::Counted;
 use nines::model::catalog::UnknownPolicy;
 use nines::model::{
     Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
-    Verdict,
+    UnknownReason, Verdict,
 };
 
 use super::alerts::{self, Alerts};
@@ -157,7 +157,7 @@ impl<'w> Oracle<'w> {
 
     /// The result of a slot is handed to the engine.
     pub fn observed(&mut self, observation: &Observation, seen: Seen) -> Result<(), String> {
-        let line = self.lines.get_mut(&observation.series).ok_or("a series nobody numbered")?;
+        let line = self.lines.get(&observation.series).ok_or("a series nobody numbered")?;
         let truth = |slow| line.target.at_fault(seen.start, seen.end, slow);
         let under = 100 * MS as u32;
         let latency = observation.latency.map(|took| took.as_micros() as u32);
@@ -166,17 +166,23 @@ impl<'w> Oracle<'w> {
         let wrong = match observation.verdict {
             Verdict::Bad(_) => !truth(false),
             Verdict::Good => !state.is_good() || slow && !truth(true),
-            _ => false,
+            // A monitor that hides behind what it does not know is no better than one that lies.
+            Verdict::Unknown(UnknownReason::NotRunning) | Verdict::Excluded => false,
+            Verdict::Unknown(_) => self.healthy(seen.start - 3 * SECOND, seen.end),
         };
         if wrong {
             return Err(format!("{}: {observation:?}, but {state:?}", line.probe.id));
         }
         let due = observation.due.micros();
+        let line = self.lines.get_mut(&observation.series).ok_or("a series nobody numbered")?;
         line.put(Slot { due, verdict: observation.verdict, latency, durable: false })
     }
 
     /// Slots that were not started are handed to the engine.
     pub fn missed(&mut self, series: SeriesId, run: Run) -> Result<(), String> {
+        if self.healthy_timeline(run.start.micros(), run.end().micros()) {
+            return Err(format!("slots were missed for no reason: {run:?}"));
+        }
         let line = self.lines.get_mut(&series).ok_or("a series nobody numbered")?;
         for k in 0..run.n {
             let due = run.start.plus(run.step * k).micros();

@@ -38,15 +38,18 @@ const RESERVE_AFTER: Duration = Duration::from_secs(60);
 /// What waits for the disk, most urgent lane first.
 #[derive(Default)]
 struct Backlog {
-    lanes: [VecDeque<Prepared>; 3],
+    lanes: [VecDeque<Prepared>; 4],
 }
 
 /// Failures, states, gaps; successes too while all is well.
 const URGENT: usize = 0;
 /// Successes, while the disk does not take everything.
 const GOOD: usize = 1;
+/// States, while the disk does not take everything: they sum up what was handed over before
+/// them, successes too, and must not be there without it.
+const STATES: usize = 2;
 /// Slices.
-const SLICES: usize = 2;
+const SLICES: usize = 3;
 
 impl Backlog {
     fn is_empty(&self) -> bool {
@@ -79,7 +82,7 @@ impl Backlog {
     /// was being tried stays: it may have taken place, and must then not be written again.
     fn shed(&mut self, trying: Option<(usize, usize)>) -> (u64, u64) {
         let held = |lane| trying.filter(|(tried, _)| *tried == lane).map_or(0, |(_, n)| n);
-        let drop_one = |lanes: &mut [VecDeque<Prepared>; 3], lane: usize| {
+        let drop_one = |lanes: &mut [VecDeque<Prepared>; 4], lane: usize| {
             lanes[lane].remove(held(lane)).map(|part| part.n)
         };
         let (mut good, mut others) = (0, 0);
@@ -89,9 +92,9 @@ impl Backlog {
             good += n;
         }
         // Slices first: their failures are in the urgent lane as well.
-        while self.bytes(URGENT) + self.bytes(SLICES) > MAX_BACKLOG_BYTES
-            && let Some(n) =
-                drop_one(&mut self.lanes, SLICES).or_else(|| drop_one(&mut self.lanes, URGENT))
+        let others_lanes = [SLICES, URGENT, STATES];
+        while others_lanes.iter().map(|lane| self.bytes(*lane)).sum::<usize>() > MAX_BACKLOG_BYTES
+            && let Some(n) = others_lanes.iter().find_map(|lane| drop_one(&mut self.lanes, *lane))
         {
             others += n;
         }
@@ -165,15 +168,18 @@ impl Worker {
         }
     }
 
-    /// Encodes records; successes apart while the disk does not take everything.
+    /// Encodes records; successes and states apart while the disk does not take everything.
     fn take_in(&mut self, records: &[Record]) {
         let slice = |record: &&Record| matches!(record, Record::Slice(_));
         let apart = self.failing.is_some();
-        let now = |record: &&Record| !(slice(record) || apart && is_good(record));
+        let state = |record: &&Record| matches!(record, Record::State { .. });
+        let later = |record: &&Record| is_good(record) || state(record);
+        let now = |record: &&Record| !(slice(record) || apart && later(record));
         self.backlog.push(URGENT, Prepared::new(records.iter().filter(now)));
         if apart {
             let good = records.iter().filter(|record| is_good(record));
             self.backlog.push(GOOD, Prepared::new(good));
+            self.backlog.push(STATES, Prepared::new(records.iter().filter(state)));
         }
         let slices: Vec<_> = records.iter().filter(slice).collect();
         for some in slices.chunks(MAX_COMMIT_SLICES) {
@@ -197,7 +203,7 @@ impl Worker {
         if due && (self.backlog.is_empty() || self.failing.as_ref().is_some_and(|f| f.full)) {
             self.step();
         }
-        let lanes = [URGENT, GOOD, SLICES];
+        let lanes = [URGENT, GOOD, STATES, SLICES];
         let bytes: usize = lanes.iter().map(|lane| self.backlog.bytes(*lane)).sum();
         self.shared.stats().backlog_bytes = bytes as u64;
     }
@@ -374,5 +380,28 @@ impl Worker {
         let done = self.flushed();
         requests.into_iter().for_each(|request| self.answer(request));
         done.and(self.ledger.close())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::{at, good, open, scratch, state};
+
+    #[test]
+    fn a_state_waits_for_the_successes_before_it_while_the_disk_refuses() {
+        let directory = scratch();
+        let ledger = open(directory.path());
+        let mut worker = Worker::new(Arc::default(), ledger, Clock::starting_at(at(0)));
+        let (retry, backoff) = (Instant::now(), Duration::ZERO);
+        worker.failing = Some(Failing { retry, backoff, full: false });
+        worker.take_in(&[good(1, 0), state("totals", "1")]);
+        worker.take_in(&[good(1, 1), state("totals", "2")]);
+        let mut order = Vec::new();
+        while let Some((lane, n)) = worker.backlog.next() {
+            worker.backlog.lanes[lane].drain(..n);
+            order.push(lane);
+        }
+        assert_eq!(order, [GOOD, STATES], "what is summed up comes first");
     }
 }

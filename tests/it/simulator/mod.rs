@@ -11,6 +11,7 @@ mod chance;
 mod line;
 mod monitor;
 mod oracle;
+mod process;
 mod store;
 mod target;
 mod wire;
@@ -81,6 +82,7 @@ fn try_seed(seed: u64, size: Size) -> (World, Lived) {
         Err(fault) => fault,
     };
     println!("world {seed} fails: {}", fault.what);
+    let size = if size == LARGE { "NINES_SIM_HOURS=10000 " } else { "" };
     let (world, fault) = smaller(world, fault);
     let last = world.events.len().saturating_sub(TOLD);
     let events = world.events[last..].iter().map(|(at, event)| {
@@ -88,7 +90,7 @@ fn try_seed(seed: u64, size: Size) -> (World, Lived) {
     });
     panic!(
         "world {seed}, {:.6} s after its beginning: {}\nwhat befell the monitor: {}\n\
-         to see it again: NINES_SIM_SEED={seed} cargo test --test it -- simulator",
+         to see it again: {size}NINES_SIM_SEED={seed} cargo test --test it -- simulator",
         (fault.at - world.from) as f64 / SECOND as f64,
         fault.what,
         events.collect::<String>(),

@@ -10,23 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nines::engine::isolation::{Isolation, Reference, Report};
-use nines::engine::schedule::{Due, Grid, Schedule, Ticket};
+use nines::engine::schedule::{Due, Grid, Schedule};
 use nines::engine::{Effect, Engine, Options};
-use nines::model::{
-    Catalog, Observation, Phases, Probe, ProbeId, Record, SeriesId, Timestamp, UnknownReason,
-    Verdict,
-};
+use nines::model::{Catalog, Probe, ProbeId, Record, SeriesId, Timestamp, Verdict};
 
 use super::chance::{Chance, scatter};
-use super::oracle::{Oracle, Seen};
+use super::oracle::Oracle;
+use super::process::{ENGINE, Flight, PROBER, Process, WRITER, observed};
 use super::store::Store;
-use super::wire::{self, Answer, Kind, Uplink};
-use super::world::{Event, Moment, REFERENCE, Threads, VANTAGE, World};
+use super::wire::{self, Uplink};
+use super::world::{Event, Moment, VANTAGE, World};
 use super::writer::Writer;
 use super::{DAY, Fault, HOUR, MS, SECOND};
 
-/// Standing still for longer than this is a stall, as `probe::watch` has it.
-const STALL: i64 = 100 * MS;
 /// How long a stop waits for probes in flight.
 const DRAIN: i64 = 5 * SECOND;
 /// Most probes in flight.
@@ -38,54 +34,6 @@ const RETENTION: i64 = 60 * DAY;
 /// not: which slots lie between two others depends on the interval at that time, which history
 /// does not tell. Until it does, no process is killed between the two.
 const HOLES_ARE_FILLED: bool = false;
-
-const PROBER: usize = 0;
-const ENGINE: usize = 1;
-const WRITER: usize = 2;
-
-/// A probe that has been started.
-struct Flight {
-    ticket: Ticket,
-    /// On the process' timeline, and in true time.
-    start: i64,
-    truly: i64,
-    answer: Answer,
-    timeout: Duration,
-}
-
-impl Flight {
-    /// When it ends, on the process' timeline.
-    fn end(&self) -> i64 {
-        self.start + self.answer.after
-    }
-}
-
-/// A running process.
-struct Process {
-    engine: Engine,
-    schedule: Schedule,
-    probes: BTreeMap<SeriesId, Probe>,
-    /// Its timeline minus true time.
-    offset: i64,
-    flights: BTreeMap<u32, Flight>,
-    /// When flights end, on its timeline.
-    landings: BinaryHeap<Reverse<(i64, u32)>>,
-    next_flight: u32,
-    inbox: Vec<Report>,
-    /// Verdicts that wait for evidence.
-    isolation: Isolation,
-    /// When the probes of slots that the engine has not been told of were under way.
-    seen: BTreeMap<(Timestamp, SeriesId), Seen>,
-    next_look: i64,
-    writer: Writer,
-    upkeep: Option<Timestamp>,
-    /// Up to when each thread stands still.
-    still: [i64; 3],
-    /// The end of the prober's last stall.
-    stall_end: i64,
-    /// When exactly it is to be killed, and how long after that the next one comes.
-    doomed: Option<(Moment, i64)>,
-}
 
 /// One world on its way.
 pub struct Simulation<'w> {
@@ -547,13 +495,6 @@ impl<'w> Simulation<'w> {
     }
 }
 
-fn observed(report: &Report) -> Option<&Observation> {
-    match report {
-        Report::Observed(observation) | Report::Doubted(observation, _) => Some(observation),
-        Report::Missed(..) => None,
-    }
-}
-
 /// The references of a world, by the numbers that the daemon gives them.
 fn isolation(world: &World) -> Isolation {
     let reference = |(series, probe): (SeriesId, &Probe)| Reference {
@@ -572,93 +513,4 @@ fn numbered(references: &[Probe]) -> impl Iterator<Item = (SeriesId, &Probe)> {
 
 fn scheduled(catalog: &Catalog, series: &BTreeMap<ProbeId, SeriesId>) -> BTreeMap<SeriesId, Probe> {
     catalog.probes().map(|probe| (series[&probe.id], probe.clone())).collect()
-}
-
-impl Process {
-    /// Whose turn is next, and when on this process' timeline.
-    fn next_turn(&self) -> Option<(i64, usize)> {
-        [PROBER, ENGINE, WRITER].into_iter().filter_map(|who| Some((self.turn(who)?, who))).min()
-    }
-
-    fn turn(&self, who: usize) -> Option<i64> {
-        let due = match who {
-            PROBER => {
-                let landing = self.landings.peek().map(|Reverse((at, _))| *at);
-                let due = self.schedule.next_due().map(Timestamp::micros);
-                landing.into_iter().chain(due).min()
-            }
-            ENGINE => Some(self.next_look),
-            _ => self.writer.next(),
-        };
-        due.map(|due| due.max(self.still[who]))
-    }
-
-    fn stand_still(&mut self, threads: Threads, now: i64, length: i64) {
-        let who = match threads {
-            Threads::All => &[PROBER, ENGINE, WRITER][..],
-            Threads::Probing => &[PROBER],
-            Threads::Engine => &[ENGINE],
-            Threads::Writer => &[WRITER],
-        };
-        for who in who {
-            self.still[*who] = self.still[*who].max(now + length);
-        }
-        if who.contains(&PROBER) && length > STALL {
-            self.stall_end = self.stall_end.max(now + length);
-        }
-    }
-
-    /// A flight is over, or is given up by a stop.
-    fn land(&mut self, number: u32, truly: i64, given_up: bool) -> Option<Report> {
-        let flight = self.flights.remove(&number)?;
-        self.schedule.finish(flight.ticket);
-        let Ticket { series, due, .. } = flight.ticket;
-        let stalled = self.stall_end > flight.start;
-        let (verdict, latency, doubt) = match given_up {
-            true => (Verdict::Unknown(UnknownReason::NotRunning), None, None),
-            false => {
-                let answer = match stalled {
-                    true => wire::neglect(flight.answer, due.micros(), flight.timeout),
-                    false => flight.answer,
-                };
-                wire::judge(answer, stalled, flight.timeout)
-            }
-        };
-        let observation = Observation {
-            series,
-            due,
-            lag: Duration::from_micros((flight.start - due.micros()).unsigned_abs()),
-            latency,
-            phases: Phases::default(),
-            verdict,
-            detail: None,
-            certificate_not_after: None,
-        };
-        // A reference's run is nobody's slot.
-        if self.probes[&series].id.service() != REFERENCE {
-            self.seen.insert((due, series), Seen { start: flight.truly, end: truly });
-        }
-        Some(match doubt {
-            Some(doubt) => Report::Doubted(observation, doubt),
-            None => Report::Observed(observation),
-        })
-    }
-
-    /// The way is cut: answers that are on their way will not come.
-    fn lose_answers(&mut self, now: i64) {
-        for flight in self.flights.values_mut().filter(|flight| flight.end() > now) {
-            let after = flight.timeout.as_micros() as i64;
-            flight.answer = Answer { kind: Kind::Silence, after };
-        }
-        let ends = self.flights.iter().map(|(number, flight)| Reverse((flight.end(), *number)));
-        self.landings = ends.collect();
-    }
-
-    /// Whether a report speaks of a slot whose predecessor is still in flight.
-    fn overtakes(&self, report: &Report) -> bool {
-        let Some(observation) = observed(report) else { return false };
-        let earlier =
-            |f: &Flight| f.ticket.series == observation.series && f.ticket.due < observation.due;
-        self.flights.values().any(earlier)
-    }
 }

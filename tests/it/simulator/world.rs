@@ -96,7 +96,7 @@ pub struct World {
 }
 
 /// How large a world may become.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// About how many slots all its probes have.
     pub slots: i64,

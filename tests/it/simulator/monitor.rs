@@ -151,8 +151,11 @@ impl<'w> Simulation<'w> {
             }
             Event::Suspend(length) => {
                 if let Some(process) = &mut self.process {
+                    // A stall goes on for as long afterwards as it had still to go.
+                    let still = process.still.iter().max().copied().unwrap_or(i64::MIN);
+                    let rest = still.saturating_sub(now + process.offset).max(0);
                     process.offset -= length;
-                    self.oracle.unhealthy(now, now + length);
+                    self.oracle.unhealthy(now, now + length + rest);
                     self.oracle.anchor(now + length, process.offset);
                     self.now += length;
                 }

@@ -2,9 +2,9 @@
 //!
 //! Stands between the prober and the engine. Pure: reports and the time in, settled reports out.
 //! What it keeps true: every slot that goes in comes out once, and those of one series in the
-//! order in which they came; nothing waits longer than [`HOLD_LATE_MAX`]; without references nothing
-//! waits at all. An answer of the peer, a refusal too, is proof that we are connected and is
-//! never doubted.
+//! order in which they came; nothing waits longer than [`HOLD_LATE_MAX`]; without references
+//! nothing waits at all. An answer of the peer, a refusal too, is proof that we are connected and
+//! is never doubted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

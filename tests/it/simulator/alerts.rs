@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nines::engine::{AlertKind, Engine};
-use nines::model::budget::Counted;
+use nines::model::budget::Spending;
 use nines::model::objective::PPB;
 use nines::model::{Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
 
@@ -74,8 +74,13 @@ pub fn transition(
     }
     let all = AlertKind::OF_SLO.into_iter();
     let kind = all.into_iter().find(|known| known.name() == kind).ok_or("an alert nobody knows")?;
-    let slo = &engine.slo(id).ok_or("an alert of an SLO nobody knows")?.slo.clone();
     let life: Life = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let Some(state) = engine.slo(id) else {
+        // It has gone, and its alerts end with it.
+        return life.resolved_at.map(|_| ()).ok_or("an alert of an SLO nobody knows".to_owned());
+    };
+    let moment = life.resolved_at.or(life.fired_at).unwrap_or_default();
+    let slo = &state.slo_at(nines::model::Timestamp::from_micros(moment)).into_owned();
     let firings = oracle.alerts.firings.entry((slo.id.clone(), kind.name())).or_default();
     let fired_at = life.fired_at.ok_or("an alert that never fired")?;
     let at = life.resolved_at.unwrap_or(fired_at);
@@ -90,7 +95,7 @@ pub fn transition(
         AlertKind::BurnFast => burns(oracle, slo, Severity::Page, at),
         AlertKind::BurnSlow => burns(oracle, slo, Severity::Ticket, at),
         AlertKind::Exhausted => exhausted(oracle, slo, at),
-        AlertKind::NoData => quiet(oracle, slo, at),
+        AlertKind::NoData => quiet(oracle, &state.slo, at),
         AlertKind::Blind | AlertKind::Watchdog => Reason::Open,
     };
     match (fires, reason) {
@@ -115,20 +120,20 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
     for pair in policy.pairs.iter().filter(|pair| pair.severity == severity) {
         let (long, short) = (pair.long.as_micros() as i64, pair.short.as_micros() as i64);
         let threshold = pair.burn_threshold(slo.window.longest());
-        let in_long = oracle.counted(slo, at - long, at);
-        let in_short = oracle.counted(slo, at - short, at);
+        let in_long = oracle.spending(slo, at - long, at);
+        let in_short = oracle.spending(slo, at - short, at);
         let short_threshold = match policy.short_threshold {
             ShortThreshold::Same => threshold,
             ShortThreshold::One => (1, 1),
         };
-        let holds = above(in_long, slo, threshold)
-            && above(in_short, slo, short_threshold)
-            && in_short.bad >= policy.min_bad;
-        let blind = in_short.total() == 0;
+        let holds = above(in_long, threshold)
+            && above(in_short, short_threshold)
+            && in_short.counted.bad >= policy.min_bad;
+        let blind = in_short.counted.total() == 0;
         // A window that holds less than half of what it should may not decide.
         let expected = oracle.count(slo, at - long, at).expected();
         let young = oracle.first(slo).is_none_or(|first| first > at - long);
-        let decides = !young && 2 * in_long.total() >= expected;
+        let decides = !young && 2 * in_long.counted.total() >= expected;
         match (holds, blind || !decides) {
             (true, false) => return Reason::Yes,
             (true, true) => whole = Reason::Open,
@@ -141,18 +146,18 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
 
 /// Whether more than so many times the allowed share is bad; in whole numbers, and not by the
 /// engine's own comparison.
-fn above(counted: Counted, slo: &Slo, (numerator, denominator): (u128, u128)) -> bool {
-    let bad = u128::from(counted.bad) * u128::from(PPB) * denominator;
-    bad > u128::from(counted.total()) * u128::from(slo.objective.budget_ppb()) * numerator
+fn above(spending: Spending, (numerator, denominator): (u128, u128)) -> bool {
+    let bad = u128::from(spending.counted.bad) * u128::from(PPB) * denominator;
+    bad > spending.allowed_ppb * numerator
 }
 
 fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
     let window = slo.window.longest().as_micros() as i64;
-    let counted = oracle.counted(slo, at - window, at);
+    let spending = oracle.spending(slo, at - window, at);
     let young = oracle.first(slo).is_none_or(|first| first > at - window);
     let expected = oracle.count(slo, at - window, at).expected();
-    match above(counted, slo, (1, 1)) {
-        true if young || 2 * counted.total() < expected => Reason::Open,
+    match above(spending, (1, 1)) {
+        true if young || 2 * spending.counted.total() < expected => Reason::Open,
         true => Reason::Yes,
         false => Reason::No,
     }
@@ -234,7 +239,8 @@ fn fired_by(
     let from = due - pair.long.as_micros() as i64;
     let full = oracle.first(slo).is_some_and(|began| began <= from - MINUTE);
     let seen = oracle.count(slo, from, due).unknown == 0;
-    if !full || !seen || !oracle.healthy_timeline(first - MINUTE, deadline) {
+    let promised = oracle.promised_throughout(slo, from - MINUTE, deadline);
+    if !full || !seen || !promised || !oracle.healthy_timeline(first - MINUTE, deadline) {
         return Ok(());
     }
     oracle.score.due_alerts += 1;

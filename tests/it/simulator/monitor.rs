@@ -230,6 +230,7 @@ impl<'w> Simulation<'w> {
         self.lives += 1;
         let Some(process) = &mut self.process else { return Ok(()) };
         let effects = process.engine.start(first_due, now);
+        self.oracle.promised(&process.engine)?;
         self.carry_out(effects)
     }
 

@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nines::engine::Engine;
-use nines::engine::evaluate::Histories;
-use nines::model::budget::Counted;
-use nines::model::catalog::UnknownPolicy;
+use nines::engine::{Engine, Revision};
+use nines::model::budget::{Counted, Spending};
 use nines::model::{
-    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, Tally, Timestamp,
-    UnknownReason, Verdict,
+    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId, Tally,
+    Timestamp, UnknownReason, Verdict,
 };
 
 use super::alerts::{self, Alerts};
@@ -64,6 +62,8 @@ pub struct Oracle<'w> {
     pub lines: BTreeMap<SeriesId, Line<'w>>,
     pub series_of: BTreeMap<ProbeId, SeriesId>,
     pub catalog: Arc<Catalog>,
+    /// What each SLO promised from when on, oldest first.
+    promises: BTreeMap<SloId, Vec<Revision>>,
     /// From when on, in true time, the process' timeline was how far ahead.
     anchors: Vec<(i64, i64)>,
     /// When the monitor was not in its right mind, in true time.
@@ -81,6 +81,7 @@ impl<'w> Oracle<'w> {
             lines: BTreeMap::new(),
             series_of: BTreeMap::new(),
             catalog: Arc::default(),
+            promises: BTreeMap::new(),
             anchors: Vec::new(),
             unhealthy: Vec::new(),
             alerts: Alerts::default(),
@@ -145,6 +146,42 @@ impl<'w> Oracle<'w> {
                 self.lines.entry(*series).or_insert_with(|| Line::new(probe.clone(), target));
             line.fill(first_due(probe));
         }
+    }
+
+    /// A process says what is promised: what is declared now, and before that what was promised
+    /// before, but for what the last process noted and the disk never had.
+    pub fn promised(&mut self, engine: &Engine) -> Result<(), String> {
+        for state in engine.slos() {
+            let (slo, all) = (&state.slo, state.revisions());
+            let series: Vec<SeriesId> = slo.probes.iter().map(|id| self.series_of[id]).collect();
+            let declared = all.last().is_some_and(|last| {
+                let under = slo.latency_under.map(|under| under.as_micros() as u32);
+                last.probes.iter().map(|(series, _)| *series).eq(series)
+                    && (last.objective, last.unknown) == (slo.objective, slo.unknown)
+                    && (&last.window, last.threshold) == (&slo.window, under)
+            });
+            let before = self.promises.insert(slo.id.clone(), all.to_vec()).unwrap_or_default();
+            let durable = &before[..before.len().saturating_sub(1)];
+            let same = all.starts_with(durable) && all.is_sorted_by_key(|revision| revision.from);
+            if !declared || !same {
+                return Err(format!("{} promises {all:?} after {before:?}", slo.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The promises of an SLO, with until when each is in force.
+    fn promises(&self, slo: &Slo) -> Vec<(Revision, i64)> {
+        let all = self.promises.get(&slo.id).cloned().unwrap_or_default();
+        let ends = all.iter().skip(1).map(|next| next.from.micros()).chain([i64::MAX]);
+        let ends: Vec<i64> = ends.collect();
+        all.into_iter().zip(ends).collect()
+    }
+
+    /// Whether one promise of an SLO was in force all through `[from, to]`.
+    pub fn promised_throughout(&self, slo: &Slo, from: i64, to: i64) -> bool {
+        let begins = |(promise, _): &(Revision, i64)| promise.from.micros();
+        !self.promises(slo).iter().map(begins).any(|begin| begin > from && begin <= to)
     }
 
     /// A process ended; the next one comes at `next`.
@@ -212,19 +249,33 @@ impl<'w> Oracle<'w> {
 
     /// How the slots of an SLO count that are due in `[from, to)`.
     pub fn count(&mut self, slo: &Slo, from: i64, to: i64) -> Tally {
-        let threshold = slo.latency_under.map(|under| under.as_micros() as u32);
-        let mut tally = Tally::ZERO;
-        for probe in &slo.probes {
-            let line = self.lines.get_mut(&self.series_of[probe]).expect("every probe has a line");
-            tally += line.count_before(to, threshold) - line.count_before(from, threshold);
+        self.pieces(slo, from, to).into_iter().map(|(_, tally)| tally).sum()
+    }
+
+    /// The same, by what was promised when they were due.
+    fn pieces(&mut self, slo: &Slo, from: i64, to: i64) -> Vec<(Revision, Tally)> {
+        let mut pieces = Vec::new();
+        for (promise, end) in self.promises(slo) {
+            let (from, to) = (from.max(promise.from.micros()), to.min(end));
+            let mut tally = Tally::ZERO;
+            for (series, _) in promise.probes.iter().filter(|_| from < to) {
+                let line = self.lines.get_mut(series).expect("every probe has a line");
+                let threshold = promise.threshold;
+                tally += line.count_before(to, threshold) - line.count_before(from, threshold);
+            }
+            pieces.push((promise, tally));
         }
-        tally
+        pieces
     }
 
     /// When the first slot of an SLO was due.
     pub fn first(&self, slo: &Slo) -> Option<i64> {
-        let lines = slo.probes.iter().map(|probe| &self.lines[&self.series_of[probe]]);
-        lines.filter_map(|line| line.slots().first().map(|slot| slot.due)).min()
+        let all = self.promises(slo);
+        let firsts = all.iter().flat_map(|(promise, end)| {
+            let lines = promise.probes.iter().map(|(series, _)| &self.lines[series]);
+            lines.filter_map(|line| line.within(promise.from.micros(), *end).first())
+        });
+        firsts.map(|slot| slot.due).min()
     }
 
     /// Compares everything the engine says with what it must say.
@@ -235,10 +286,7 @@ impl<'w> Oracle<'w> {
         }
         for state in engine.slos() {
             let Some(status) = &state.status else { continue };
-            self.compare(&state.slo, status).map_err(|what| {
-                let histories = engine.histories(state);
-                format!("{what}; by probe: {}", self.by_probe(&state.slo, status.at, &histories))
-            })?;
+            self.compare(&state.slo_at(status.at), status)?;
         }
         self.outages_seen(now)?;
         alerts::owed(self, engine, now)?;
@@ -264,43 +312,43 @@ impl<'w> Oracle<'w> {
         }
         let tally = self.count(slo, at - slo.window.longest().as_micros() as i64, at);
         self.same(slo, slo.window.longest().as_micros() as i64, status.at, status.tally, tally)?;
-        let unknown = slo.unknown;
-        if status.budget.counted != Counted::of(status.tally, unknown) {
-            return Err(format!("{}: a budget of something else: {:?}", slo.id, status.budget));
+        let length = slo.window.longest().as_micros() as i64;
+        let spending = self.spending(slo, at - length, at);
+        if status.budget.spending() != spending && !self.may_be_coarse(length) {
+            let said = status.budget;
+            return Err(format!("{}: a budget of {said:?}, but {spending:?}", slo.id));
         }
         for burn in &status.burns {
             let length = burn.window.as_micros() as i64;
-            let tally = self.count(slo, at - length, at);
-            if burn.counted != Counted::of(tally, unknown) && !self.may_be_coarse(length) {
-                let said = burn.counted;
-                return Err(format!("{} over {:?}: {said:?}, but {tally:?}", slo.id, burn.window));
+            let spending = self.spending(slo, at - length, at);
+            let said = Spending { counted: burn.counted, allowed_ppb: burn.allowed_ppb };
+            if said != spending && !self.may_be_coarse(length) {
+                let window = burn.window;
+                return Err(format!("{} over {window:?}: {said:?}, but {spending:?}", slo.id));
             }
         }
         self.score.windows += 1 + status.burns.len() as u64;
         Ok(())
     }
 
-    /// What the engine and the oracle counted for each probe of an SLO, where that differs.
-    fn by_probe(&mut self, slo: &Slo, at: Timestamp, said: &Histories<'_>) -> String {
-        let mut text = String::new();
-        for (probe, series) in slo.probes.iter().zip(said.iter()) {
-            let alone = Slo { probes: vec![probe.clone()], ..slo.clone() };
-            let exact = self.count(&alone, i64::MIN, at.micros());
-            let said = series.before(at);
-            if said != exact {
-                text.push_str(&format!("{probe}: {said:?}, but {exact:?}. "));
-            }
-        }
-        text
-    }
-
     /// How many slots of its grid an SLO's probes have had before a moment, by arithmetic alone.
     fn scheduled_before(&self, slo: &Slo, at: i64) -> u64 {
-        let lines = slo.probes.iter().map(|probe| &self.lines[&self.series_of[probe]]);
-        let counts = lines.filter_map(|line| {
-            let first = line.slots().first()?.due;
-            let passed = (at - first).max(0).unsigned_abs();
-            Some(passed.div_ceil(line.interval().unsigned_abs()))
+        let all = self.promises(slo);
+        let counts = all.iter().flat_map(|(promise, end)| {
+            let lines = promise.probes.iter().map(|(series, _)| &self.lines[series]);
+            lines.filter_map(move |line| {
+                let first = line.slots().first()?.due;
+                // Nobody accounts for the time after the last process that knew a probe.
+                let known = match self.series_of.contains_key(&line.probe.id) {
+                    true => i64::MAX,
+                    false => line.slots().last()?.due + 1,
+                };
+                let before = |at: i64| {
+                    let passed = at.min(known).saturating_sub(first).max(0).unsigned_abs();
+                    passed.div_ceil(line.interval().unsigned_abs())
+                };
+                Some(before(at.min(*end)) - before(promise.from.micros().min(at)))
+            })
         });
         counts.sum()
     }
@@ -362,9 +410,14 @@ impl<'w> Oracle<'w> {
         Ok(())
     }
 
-    /// How unknown slots count, for the tally of an SLO.
-    pub fn counted(&mut self, slo: &Slo, from: i64, to: i64) -> Counted {
-        let unknown: UnknownPolicy = slo.unknown;
-        Counted::of(self.count(slo, from, to), unknown)
+    /// What counted of an SLO, and what was allowed by what was promised then.
+    pub fn spending(&mut self, slo: &Slo, from: i64, to: i64) -> Spending {
+        let pieces = self.pieces(slo, from, to).into_iter();
+        let spending = pieces.map(|(promise, tally)| {
+            let counted = Counted::of(tally, promise.unknown);
+            let allowed = u128::from(promise.objective.budget_ppb()) * u128::from(counted.total());
+            Spending { counted, allowed_ppb: allowed }
+        });
+        spending.fold(Spending::default(), std::ops::Add::add)
     }
 }

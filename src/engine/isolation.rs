@@ -249,7 +249,9 @@ impl Isolation {
         self.runs[reference][sign as usize] += report.n_slots();
         match report {
             Report::Observed(run) | Report::Doubted(run, _) => {
-                witnesses.report(witness, run.due, run.due.plus(run.lag), sign);
+                let start = run.due.plus(run.lag);
+                let end = start.plus(run.latency.unwrap_or_default());
+                witnesses.report(witness, run.due, (start, end), sign);
             }
             Report::Missed(_, run) => witnesses.skip(witness, run.end()),
         }

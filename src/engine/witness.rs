@@ -35,12 +35,15 @@ pub struct Witnesses {
     interval: Duration,
     of: Vec<Witness>,
     /// Runs that are not judged yet, by start: one that started earlier may still be reported.
-    waiting: BTreeMap<(Timestamp, usize), Sign>,
+    /// With when each ended.
+    waiting: BTreeMap<(Timestamp, usize), (Timestamp, Sign)>,
     /// The start of the first run that was judged.
     begun: Option<Timestamp>,
     /// The start of the last answered run that is judged.
     answered: Option<Timestamp>,
-    /// Closed cuts, oldest first: from the last answer before to the first one after.
+    /// Closed cuts, oldest first: from the start of the last answered run before to the end of the
+    /// first one after. A run that starts during a cut may be answered when the way opens again,
+    /// so that nothing is known of the way before its end.
     cuts: VecDeque<(Timestamp, Timestamp)>,
 }
 
@@ -77,12 +80,18 @@ impl Witnesses {
         self.of.iter().map(|witness| witness.last)
     }
 
-    /// Takes the account of a run: its witness, when it was due and when it started.
-    pub fn report(&mut self, witness: usize, due: Timestamp, start: Timestamp, sign: Sign) {
+    /// Takes the account of a run: its witness, when it was due, from when to when it lasted.
+    pub fn report(
+        &mut self,
+        witness: usize,
+        due: Timestamp,
+        (start, end): (Timestamp, Timestamp),
+        sign: Sign,
+    ) {
         let interval = self.interval;
         let Some(one) = self.of.get_mut(witness) else { return };
         one.reported(due, interval);
-        self.waiting.insert((start, witness), sign);
+        self.waiting.insert((start, witness), (end, sign));
     }
 
     /// Takes note that a witness had no run due before `until`.
@@ -105,8 +114,8 @@ impl Witnesses {
             if known.is_none_or(|known| start >= known) && start >= overdue {
                 break;
             }
-            let sign = entry.remove();
-            self.judge(witness, start, sign);
+            let (end, sign) = entry.remove();
+            self.judge(witness, (start, end), sign);
         }
     }
 
@@ -120,7 +129,7 @@ impl Witnesses {
         self.of.iter().map(|witness| witness.next_due).min().flatten()
     }
 
-    fn judge(&mut self, witness: usize, start: Timestamp, sign: Sign) {
+    fn judge(&mut self, witness: usize, (start, end): (Timestamp, Timestamp), sign: Sign) {
         self.of[witness].last = Some(sign);
         self.begun.get_or_insert(start);
         match sign {
@@ -129,7 +138,7 @@ impl Witnesses {
             Sign::Answered => {
                 if self.is_cut() {
                     let from = self.answered.unwrap_or(Timestamp::MIN);
-                    self.cuts.push_back((from, start));
+                    self.cuts.push_back((from, end));
                     if self.cuts.len() > CUTS_MAX {
                         self.cuts.pop_front();
                     }

@@ -54,6 +54,8 @@ struct World {
     /// When the way was cut, and when name servers were silent.
     cuts: Vec<(i64, i64)>,
     mute: Vec<(i64, i64)>,
+    /// After how long a reference that hears nothing asks once more, as TCP does.
+    retry: i64,
     events: Vec<(i64, Report)>,
     settled: Vec<(i64, Observation)>,
 }
@@ -68,6 +70,7 @@ impl World {
             isolation: Isolation::new(references(), SECOND),
             cuts: cuts.to_vec(),
             mute: mute.to_vec(),
+            retry: PATIENCE,
             events: Vec::new(),
             settled: Vec::new(),
         }
@@ -78,10 +81,16 @@ impl World {
         for (n, phase) in PHASES.iter().enumerate() {
             let series = SeriesId(100 + u32::try_from(n).expect("small"));
             for due in (0..seconds).map(|second| second * 1_000 + phase) {
-                let silent = within(&self.cuts, due) || (n >= 3 && within(&self.mute, due));
-                let run = match silent {
-                    true => (due + PATIENCE + 5, doubted(series, due, PATIENCE, Silence::Target)),
-                    false => (due + 5, Report::Observed(observation(series, due, Verdict::Good))),
+                let silent = |at| within(&self.cuts, at) || (n >= 3 && within(&self.mute, at));
+                let asked = [due, due + self.retry].into_iter();
+                let mut answers = asked.filter(|at| *at < due + PATIENCE && !silent(*at));
+                let run = match answers.next() {
+                    None => (due + PATIENCE + 5, doubted(series, due, PATIENCE, Silence::Target)),
+                    Some(at) => {
+                        let latency = Some(ms(at + 1 - due));
+                        let seen = observation(series, due, Verdict::Good);
+                        (at + 5, Report::Observed(Observation { latency, ..seen }))
+                    }
                 };
                 self.events.push(run);
             }
@@ -323,12 +332,18 @@ proptest! {
         cuts in prop::collection::vec((0_i64..50_000, 1_000_i64..9_000), 0..4),
         down in prop::collection::vec((0_i64..50_000, 1_i64..20_000), 0..4),
         timeout in 50_i64..3_000,
+        retry in 1..=PATIENCE,
     ) {
         let spans = |spans: &[(i64, i64)]| -> Vec<(i64, i64)> {
             spans.iter().map(|(from, length)| (*from, from + length)).collect()
         };
+        // A run that starts during the cut but is answered after it is no silence: only a cut that
+        // is longer by the patience of the references silences them all for certain.
+        let longer = if retry < PATIENCE { PATIENCE } else { 0 };
+        let cuts: Vec<_> = cuts.iter().map(|(from, length)| (*from, length + longer)).collect();
         let (cuts, down) = (spans(&cuts), spans(&down));
         let mut world = World::new(&cuts, &[]);
+        world.retry = retry;
         world.references_until(70);
         let mut n_failed = 0;
         for due in (0..60_000).step_by(370) {

@@ -36,13 +36,14 @@ impl Namespace {
         for (cable, inner) in [(Cable::Uplink, "uplink"), (Cable::Service, "service")] {
             let (outer, name) = (namespace.end(cable), &namespace.name);
             namespace.ip(&format!("link add {outer} type veth peer name {inner} netns {name}"));
-            let local = namespace.address(cable, 1);
-            namespace.inside(&["ip", "addr", "add", &format!("{local}/29"), "dev", inner]);
+            let local = namespace.address(cable, 1).to_string();
+            let own = namespace.address(cable, 6).to_string();
+            namespace.inside(&["ip", "addr", "add", &local, "peer", &own, "dev", inner]);
             namespace.inside(&["ip", "link", "set", inner, "up"]);
-            let own = namespace.address(cable, 6);
             namespace.ip(&format!("addr add {own}/29 dev {outer}"));
             namespace.ip(&format!("link set {outer} up"));
         }
+        namespace.add_route();
         (0..4).for_each(|n| namespace.set_beyond(n, true));
         namespace
     }
@@ -77,6 +78,17 @@ impl Namespace {
     /// Takes the interface inside down, or up again: without it there is no route.
     pub fn set_near_end(&self, up: bool) {
         self.inside(&["ip", "link", "set", "uplink", if up { "up" } else { "down" }]);
+        if up {
+            self.add_route();
+        }
+    }
+
+    /// What lies beyond the uplink is reached by a gateway, as the world is: the namespace looks
+    /// for one neighbour after a cut, and not for each address at a time of its own.
+    fn add_route(&self) {
+        let network = format!("{}/29", self.address(Cable::Uplink, 0));
+        let gateway = self.address(Cable::Uplink, 6).to_string();
+        self.inside(&["ip", "route", "add", &network, "via", &gateway, "dev", "uplink"]);
     }
 
     /// Lets one of the four addresses outside vanish, or come back: nobody answers for it.

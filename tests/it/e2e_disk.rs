@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::harness::daemon::Status;
-use crate::harness::disk::SmallDisk;
+use crate::harness::disk::{FragileDisk, SmallDisk};
 use crate::harness::{Behaviour, Daemon, Target, http, until};
 
 const SLO: &str = "shop/availability";
@@ -28,6 +28,11 @@ fn value(daemon: &Daemon, name: &str) -> f64 {
     let exposition = daemon.metrics();
     let sample = exposition.samples.iter().find(|sample| sample.name == name);
     sample.unwrap_or_else(|| panic!("{name} is exported")).value
+}
+
+/// Up to when everything is durable, by the daemon's own word.
+fn durable_until(daemon: &Daemon) -> f64 {
+    value(daemon, "nines_ledger_last_durable_timestamp_seconds")
 }
 
 /// Fills the disk, and what the ledger gives back of its reserve, until it cannot write.
@@ -101,6 +106,49 @@ fn a_full_disk_stops_no_probe_and_costs_no_failure() {
     let after = accounted(&daemon, origin);
     assert!(after.totals.bad >= acknowledged.bad, "{acknowledged:?} before, {after:?}");
     assert!(after.totals.good >= acknowledged.good, "{acknowledged:?} before, {after:?}");
+}
+
+#[test]
+fn a_disk_that_turns_read_only_under_the_daemon_stops_no_probe_and_is_told() {
+    let target = Target::start();
+    let mut daemon = Daemon::prepare(&specs(&target.url()), &[]);
+    let disk = FragileDisk::mount(&daemon.storage(), 64);
+    daemon.restart();
+    let origin = status(&daemon);
+    target.behave(Behaviour::Status(500));
+    let acknowledged = until("failures that are durable", SOON, || {
+        let totals = status(&daemon).totals;
+        (totals.bad >= origin.totals.bad + 40 && durable_until(&daemon) > origin.at.as_secs_f64())
+            .then_some(totals)
+    });
+    let durable = durable_until(&daemon);
+    until("all of them to be durable", SOON, || {
+        (durable_until(&daemon) > durable + 2.0).then_some(())
+    });
+
+    disk.fail();
+    until("the ledger to fail", SOON, || {
+        (value(&daemon, "nines_ledger_failing") == 1.0).then_some(())
+    });
+    let ready = until("not to be ready", SOON, || {
+        Some(daemon.get("/-/ready")).filter(|answer| answer.status == 503)
+    });
+    assert!(ready.text().contains("ledger"), "{}", ready.text());
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    let before = status(&daemon);
+    until("failures to be counted all the same", SOON, || {
+        (status(&daemon).totals.bad >= before.totals.bad + 40).then_some(())
+    });
+    accounted(&daemon, origin);
+    assert_eq!(value(&daemon, "nines_ledger_lost_records_total"), 0.0);
+
+    // A boot checks the disk; what was acknowledged is there.
+    daemon.kill();
+    target.behave(Behaviour::Good);
+    disk.repair();
+    daemon.restart();
+    let after = accounted(&daemon, origin);
+    assert!(after.totals.bad >= acknowledged.bad, "{acknowledged:?} were known, {after:?}");
 }
 
 #[test]

@@ -14,9 +14,11 @@ use crate::harness::daemon::Status;
 use crate::harness::exposition::Sample;
 use crate::harness::{Behaviour, Daemon, Target, until};
 
-/// How many times the daemon is killed, unless `NINES_KILL_ROUNDS` says otherwise: 200 for a
-/// change to the ledger, 1000 for a release.
-const ROUNDS: u64 = 20;
+/// How many times daemons are killed, unless `NINES_KILL_ROUNDS` says otherwise: 1000 for a
+/// release.
+const ROUNDS: u64 = 100;
+/// Daemons that live and die side by side, since each spends its time waiting.
+const LIVES: u64 = 4;
 
 /// From an answer to the moment at which the daemon has handed it to its ledger: read, reported,
 /// counted; generous for a busy machine.
@@ -33,20 +35,34 @@ fn no_failure_is_forgotten_and_no_slot_is_lost_over_kill_nine() {
         Ok(text) => text.parse().expect("NINES_KILL_ROUNDS is a number"),
         Err(_) => ROUNDS,
     };
+    let failures: u64 = std::thread::scope(|scope| {
+        let live = |life| {
+            let its_rounds = (life..=rounds).filter(move |round| round % LIVES == life % LIVES);
+            scope.spawn(|| kill_again_and_again(its_rounds))
+        };
+        let lives: Vec<_> = (1..=LIVES).map(live).collect();
+        lives.into_iter().map(|life| life.join().expect("a life without a lost slot")).sum()
+    });
+    println!("{rounds} kills, {failures} failures that were durable, none lost");
+    assert!(failures > rounds, "only {failures} failures were put at risk");
+}
+
+/// One daemon that is killed once a round; how many failures it had to remember.
+fn kill_again_and_again(rounds: impl Iterator<Item = u64>) -> u64 {
     let target = Target::start();
     let mut daemon = Daemon::start(&specs(&target.url()), &[]);
     let origin = until("the first evaluation", SOON, || daemon.status(SLO));
-    let mut seen = 0;
-    let mut owed = 0;
-    let mut down = 0;
-    for round in 1..=rounds {
+    let (mut seen, mut owed, mut down, mut at_risk) = (0, 0, 0, 0);
+    for round in rounds {
         fail_half(&target);
         let wanted = seen + 20 + usize::try_from(spread(round) % 100).expect("below 100");
         until("some answers", SOON, || (target.served().len() >= wanted).then_some(()));
         let durable = durable(&daemon);
         daemon.kill();
         target.behave(Behaviour::Good);
-        owed += failures(&target, &mut seen, durable - HANDED_OVER_AFTER);
+        let failed = failures(&target, &mut seen, durable - HANDED_OVER_AFTER);
+        owed += failed;
+        at_risk += failed;
         daemon.restart();
         let status = accounted(&daemon, origin, round);
         down += not_running(&daemon);
@@ -61,6 +77,7 @@ fn no_failure_is_forgotten_and_no_slot_is_lost_over_kill_nine() {
         every_result_was_measured(&target, status, round);
         owed = bad + starved;
     }
+    at_risk
 }
 
 /// How many slots went by between the last process and this one.

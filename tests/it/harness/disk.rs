@@ -1,7 +1,8 @@
-//! A small disk of its own for one test: a tmpfs in a mount namespace, which ends with the test.
+//! Disks of their own for one test: a small tmpfs in a mount namespace, which ends with the test,
+//! and an ext4 that can have an error.
 //!
-//! Needs no privileges where users may have namespaces, and root otherwise. It outlives the
-//! programs that use it, however those end.
+//! The tmpfs needs no privileges where users may have namespaces, and root otherwise; the other
+//! needs root. They outlive the programs that use them, however those end.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::process::program;
 use super::until;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -92,6 +94,70 @@ impl SmallDisk {
         command.args(&line[1..]).args(["mount", "-o", options]).arg(&self.place);
         assert!(command.status().is_ok_and(|s| s.success()), "cannot remount {options}");
     }
+}
+
+/// An ext4 in a file, mounted as most systems mount it: an error makes it read-only at once, under
+/// whoever is writing. Gone when dropped.
+pub struct FragileDisk {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl FragileDisk {
+    /// Mounts one of this many mebibytes over a directory.
+    pub fn mount(place: &Path, mebibytes: u64) -> Self {
+        fs::create_dir_all(place).expect("a writable directory");
+        let image = place.with_extension("ext4");
+        let file = File::create(&image).expect("a writable directory");
+        file.set_len(mebibytes << 20).expect("room for a sparse file");
+        let disk = FragileDisk { image, place: place.to_owned() };
+        done("mkfs.ext4", "e2fsprogs", &["-q", &disk.image.display().to_string()]);
+        disk.mount_again();
+        disk
+    }
+
+    /// Lets the file system find an error in itself.
+    pub fn fail(&self) {
+        let mounts = fs::read_to_string("/proc/mounts").expect("it is Linux");
+        let place = self.place.display().to_string();
+        let device = mounts.lines().find_map(|line| {
+            let (device, rest) = line.split_once(' ')?;
+            rest.starts_with(&format!("{place} ")).then(|| device.trim_start_matches("/dev/"))
+        });
+        let device = device.expect("it is mounted");
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(&trigger, "a test").unwrap_or_else(|e| panic!("{trigger}: {e}"));
+    }
+
+    /// Checks it, as a boot after the error does, and mounts it again; nobody may be using it.
+    pub fn repair(&self) {
+        done("umount", "mount", &[&self.place.display().to_string()]);
+        let image = self.image.display().to_string();
+        let checked = Command::new(program("e2fsck", "e2fsprogs")).args(["-fy", &image]).output();
+        let checked = checked.expect("e2fsck starts");
+        // 1: errors were corrected.
+        assert!(matches!(checked.status.code(), Some(0 | 1)), "{checked:?}");
+        self.mount_again();
+    }
+
+    fn mount_again(&self) {
+        let (image, place) = (self.image.display().to_string(), self.place.display().to_string());
+        done("mount", "mount", &["-o", "loop,errors=remount-ro", &image, &place]);
+    }
+}
+
+impl Drop for FragileDisk {
+    fn drop(&mut self) {
+        // Lazily: whoever still uses it after a failed test ends on its own.
+        let _ = Command::new("umount").arg("-l").arg(&self.place).status();
+        let _ = fs::remove_file(&self.image);
+    }
+}
+
+/// Runs a program that must succeed.
+fn done(name: &str, package: &str, args: &[&str]) {
+    let output = Command::new(program(name, package)).args(args).output().expect("it starts");
+    assert!(output.status.success(), "{name} {args:?}, which needs root: {output:?}");
 }
 
 fn inside(holder: &Child, place: &Path) -> PathBuf {

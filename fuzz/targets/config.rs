@@ -1,14 +1,13 @@
 //! The operator's config file: whatever the text is, loading ends with settings or problems.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use nines::model::Settings;
 use nines::spec::{SourceFile, config};
 
-fuzz_target!(|content: &[u8]| {
+/// Runs one input.
+pub fn run(content: &[u8]) {
     let file = SourceFile { path: "c.yaml".into(), root: "".into(), content: content.to_vec() };
     match config::load(&file) {
         Ok(config) => config.apply(&mut Settings::default()),
         Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
     }
-});
+}

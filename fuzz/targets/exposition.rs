@@ -1,7 +1,6 @@
 //! Metrics with labels and help of any text, read back by a parser of the format's own grammar.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::arbitrary::{Arbitrary, Unstructured};
 use nines::serve::exposition::{Exposition, Format, Labels};
 
 /// The text between the quotes at the start of `text`, unescaped, and what follows them.
@@ -56,8 +55,10 @@ fn help(line: &str, format: Format) -> Option<String> {
     Some(text)
 }
 
-fuzz_target!(|texts: (&str, &str, &str, u64)| {
-    let (first, second, about, value) = texts;
+/// Runs one input.
+pub fn run(bytes: &[u8]) {
+    let texts = <(&str, &str, &str, u64)>::arbitrary_take_rest(Unstructured::new(bytes));
+    let Ok((first, second, about, value)) = texts else { return };
     // Integers beyond this are written as the floats that readers make of them.
     let value = value >> 11;
     for format in [Format::Text, Format::OpenMetrics] {
@@ -72,4 +73,4 @@ fuzz_target!(|texts: (&str, &str, &str, u64)| {
         let pairs = vec![("a".to_owned(), first.to_owned()), ("b".to_owned(), second.to_owned())];
         assert_eq!(sample(lines[2]), Some((pairs, value)), "{text:?}");
     }
-});
+}

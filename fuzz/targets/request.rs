@@ -1,5 +1,4 @@
 //! Requests of anybody: the first line is a method and a target, the others are headers.
-#![no_main]
 
 use std::sync::{Arc, LazyLock, RwLock};
 use std::time::Duration;
@@ -8,23 +7,25 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::Request;
-use libfuzzer_sys::fuzz_target;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use nines::clock::Clock;
 use nines::engine::{Engine, Options};
 use nines::model::{SeriesId, Settings, Timestamp};
-use nines::serve::{Exposition, Readiness, Site};
+use nines::serve::{Exposition, Load, Readiness, Site};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
-use tower::ServiceExt;
+
+use super::shared;
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 4 << 20;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(nines_fuzz::runtime);
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(shared::runtime);
 static ROUTER: LazyLock<Router> = LazyLock::new(router);
 
 fn router() -> Router {
-    let catalog = nines_fuzz::catalog();
+    let catalog = shared::catalog();
     let series = catalog.probes().zip(1..).map(|(p, n)| (p.id.clone(), SeriesId(n))).collect();
     let options = Options { vantage: "local".to_owned(), resend_delay: Duration::from_secs(60) };
     let mut engine = Engine::new(Arc::new(catalog), &series, options);
@@ -32,12 +33,15 @@ fn router() -> Router {
     // Nobody takes commands: the daemon is gone.
     let (commands, _) = mpsc::channel(1);
     let (_, readiness) = watch::channel(Readiness::Ready);
+    let success_at = Timestamp::from_secs(1_700_000_000);
+    let (_, load) = watch::channel(Load { success_at, failure: None });
     let settings = Settings { enable_lifecycle: true, ..Settings::default() };
     nines::serve::fuzz::router(Site {
         engine: Arc::new(RwLock::new(engine)),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
         readiness,
+        load,
         commands,
         clock: Clock::starting_at(Timestamp::from_secs(1_700_000_001)),
     })
@@ -55,12 +59,13 @@ fn request(bytes: &[u8]) -> Option<Request<Body>> {
     request.body(Body::empty()).ok()
 }
 
-fuzz_target!(|bytes: &[u8]| {
+/// Runs one input.
+pub fn run(bytes: &[u8]) {
     let _inside = RUNTIME.enter();
     let router = ROUTER.clone();
     let Some(request) = request(bytes) else { return };
     RUNTIME.block_on(async {
-        let answer = match router.oneshot(request).await {
+        let answer = match TowerToHyperService::new(router).call(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         };
@@ -69,4 +74,4 @@ fuzz_target!(|bytes: &[u8]| {
         let body = to_bytes(answer.into_body(), MAX_ANSWER).await;
         body.expect("an answer within its bound");
     });
-});
+}

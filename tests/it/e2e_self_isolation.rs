@@ -10,7 +10,7 @@ use crate::harness::{
 
 const PAGE: &str = "NinesErrorBudgetBurnFast";
 const BLIND: &str = "NinesBlind";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 /// A target and three references beyond the uplink; Alertmanager inside, and a webhook that it
 /// reaches whatever becomes of the uplink.

@@ -10,6 +10,7 @@ mod simulator;
 mod tidy;
 mod tutorial;
 
+mod bench_fit;
 mod bench_scale;
 mod bench_smoke;
 mod e2e_alerting;

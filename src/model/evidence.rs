@@ -1,15 +1,21 @@
 //! What may be claimed about a service, beside what was counted.
 //!
-//! The unit of evidence is the outage, because failures come in outages and not one by one.
+//! This file has the rule of a daemon that looks all the time; `finished` has that of a window
+//! that is over, `peeking` what single probes show, `tails` the distributions. The unit of evidence is the outage, because failures come in outages and not one by one.
 //! Outages are taken as a Poisson process, their mean length is declared (and raised to the
 //! observed mean); both assumptions are printed beside every verdict. The rule may be looked at
 //! as often as one likes: it is the Poisson limit of a test martingale with a Beta(1/2, 1/2)
 //! prior cut at the budget (Ville's inequality), so peeking does not inflate its error.
 
+pub mod finished;
+pub mod peeking;
+pub mod tails;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::objective::{Objective, PPB};
+use super::time::Timestamp;
 
 /// What may be claimed about a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +45,10 @@ impl Evidence {
 /// Mean outage length that is assumed until a longer one is observed: five minutes.
 pub const DECLARED_OUTAGE: Duration = Duration::from_secs(300);
 
-/// 1 / alpha for a confidence of 95 %.
-const LEVEL: f64 = 20.0;
+/// The chance of claiming what is not so that every claim allows: confidence is 95 %.
+pub const ALPHA: f64 = 0.05;
+/// 1 / alpha.
+pub const LEVEL: f64 = 20.0;
 
 /// What an epoch has shown so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,11 +73,16 @@ impl Record {
     /// The availability that this record supports at 95 %, in parts per billion, cut; none
     /// without observed time.
     pub fn supported_ppb(&self, declared: Duration) -> Option<u32> {
+        self.supported_by(evidence_units(self.outages), declared)
+    }
+
+    /// The same where so many mean outages' worth of budget must have been observed.
+    fn supported_by(&self, units: f64, declared: Duration) -> Option<u32> {
         if self.observed.is_zero() {
             return None;
         }
         let mean = self.mean_outage(declared).as_secs_f64();
-        let unavailability = evidence_units(self.outages) * mean / self.observed.as_secs_f64();
+        let unavailability = units * mean / self.observed.as_secs_f64();
         let ppb = (1.0 - unavailability).clamp(0.0, 1.0) * f64::from(PPB);
         // The unavailability is positive, so this stays below a billion.
         Some((ppb.floor() as u32).min(PPB - 1))
@@ -78,6 +91,44 @@ impl Record {
     /// Whether this record supports the objective at 95 %.
     pub fn supports(&self, objective: Objective, declared: Duration) -> bool {
         self.supported_ppb(declared).is_some_and(|ppb| ppb >= objective.ppb())
+    }
+
+    /// How much known time it takes, with the outages there were and no other, to support the
+    /// objective at 95 %, in whole seconds, cut up; none beyond [`Duration::MAX`].
+    pub fn needed(&self, objective: Objective, declared: Duration) -> Option<Duration> {
+        let mean = self.mean_outage(declared).as_secs_f64();
+        let budget = f64::from(objective.budget_ppb()) / f64::from(PPB);
+        let seconds = (evidence_units(self.outages) * mean / budget).ceil();
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The first moment at which the objective could be supported, if from `now` on all time is
+    /// known and nothing fails; `now` if it is supported already.
+    pub fn earliest(
+        &self,
+        objective: Objective,
+        declared: Duration,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let needed = self.needed(objective, declared)?;
+        Some(now.plus(needed.saturating_sub(self.observed)).ceil_second())
+    }
+
+    /// What this record has that an earlier one of the same history had not yet.
+    pub fn since(&self, earlier: &Record) -> Record {
+        Record {
+            observed: self.observed.saturating_sub(earlier.observed),
+            outages: self.outages.saturating_sub(earlier.outages),
+            outage_time: self.outage_time.saturating_sub(earlier.outage_time),
+        }
+    }
+
+    /// The chance that no outage begins within `ahead`, given these: outages come as a Poisson
+    /// process whose rate is known by them alone (Jeffreys' prior). None without observed time.
+    pub fn quiet_chance(&self, ahead: Duration) -> Option<f64> {
+        let (observed, ahead) = (self.observed.as_secs_f64(), ahead.as_secs_f64());
+        let chance = (observed / (observed + ahead)).powf(self.outages as f64 + 0.5);
+        (observed > 0.0).then_some(chance)
     }
 }
 
@@ -154,6 +205,36 @@ mod tests {
         assert!(clean.supports("99.95%".parse().expect("valid"), DECLARED_OUTAGE));
         assert!(!clean.supports("99.99%".parse().expect("valid"), DECLARED_OUTAGE));
         assert_eq!(Record::default().supported_ppb(DECLARED_OUTAGE), None);
+    }
+
+    #[test]
+    fn the_date_of_proof_is_as_far_as_time_is_missing() {
+        let day = Duration::from_secs(86_400);
+        let record = Record { observed: day * 30, ..Record::default() };
+        let (objective, now) = ("99.99%".parse().expect("valid"), Timestamp::from_secs(0));
+        // 3.788 * 300 s / 0.0001 = 131.5 d in all, 101.5 d of them missing.
+        let needed = record.needed(objective, DECLARED_OUTAGE).expect("in reach");
+        assert_eq!(needed.as_secs() / 8_640, 1_315);
+        let earliest = record.earliest(objective, DECLARED_OUTAGE, now).expect("in reach");
+        assert_eq!(earliest.since(now), needed - day * 30);
+        let proven = Record { observed: needed, ..record };
+        assert!(proven.supports(objective, DECLARED_OUTAGE));
+        assert_eq!(proven.earliest(objective, DECLARED_OUTAGE, now), Some(now));
+        let short = Record { observed: needed - Duration::from_secs(1), ..record };
+        assert!(!short.supports(objective, DECLARED_OUTAGE));
+    }
+
+    #[test]
+    fn the_chance_of_quiet_follows_from_what_was_seen() {
+        let days = |n: u64| Duration::from_secs(n * 86_400);
+        let check = |outages, ahead, expect: f64| {
+            let record = Record { observed: days(30), outages, ..Record::default() };
+            let chance = record.quiet_chance(days(ahead)).expect("observed");
+            assert!((chance - expect).abs() < 5e-6, "{chance}, not {expect}");
+        };
+        check(2, 10, 0.487_14);
+        check(0, 30, 0.707_11);
+        assert_eq!(Record::default().quiet_chance(days(1)), None);
     }
 
     #[test]

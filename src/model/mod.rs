@@ -22,7 +22,9 @@ pub mod settings;
 pub mod tally;
 pub mod text;
 pub mod time;
+pub mod uptime;
 pub mod window;
+pub mod worst;
 
 pub use catalog::{Application, Catalog, Probe, Service, Slo, SupportTier};
 pub use check::Check;

@@ -324,5 +324,9 @@ impl fmt::Display for Calendar {
     }
 }
 
+mod named;
+
+pub use named::named_period;
+
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::check::Check;
 use super::name::{Name, ProbeId, SloId};
 use super::objective::{Objective, Share};
 use super::policy::AlertPolicy;
-use super::window::Window;
+use super::window::{Calendar, Window};
 
 /// Everything that was declared, in name order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Catalog {
     pub policies: Vec<Arc<AlertPolicy>>,
     /// The applications by name.
     pub applications: Vec<Application>,
+    /// The agreements by name.
+    pub agreements: Vec<Agreement>,
 }
 
 impl Catalog {
@@ -129,6 +131,32 @@ impl Application {
     pub fn title(&self) -> &str {
         self.display_name.as_deref().unwrap_or(self.name.as_str())
     }
+}
+
+/// An outward promise about one SLO, with consequences: what is owed where it is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Its name.
+    pub name: Name,
+    /// The SLO whose history it is settled by.
+    pub slo: SloId,
+    /// Whom it is with: an application's name, or words.
+    pub customer: String,
+    /// The share of good that is agreed.
+    pub objective: Objective,
+    /// The periods in which it is settled.
+    pub calendar: Calendar,
+    /// What is owed, the mildest tier first: `below` falls, `credit` rises.
+    pub credits: Vec<Credit>,
+}
+
+/// A tier of what is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// Owed where less than this share was good; delivering exactly this is not less.
+    pub below: Objective,
+    /// The share of the price that is given back.
+    pub credit: Share,
 }
 
 /// A service that something needs: one, or some of several.

@@ -79,10 +79,25 @@ mirror! {
     }
 }
 
+mirror! {
+    /// An outward promise about an SLO, and what is owed where it is broken.
+    struct Agreement {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: AgreementKind;
+        /// What it is called.
+        required "metadata" => metadata: NameOnly;
+        /// What it is.
+        required "spec" => spec: AgreementSpec;
+    }
+}
+
 /// Kinds that this version reads.
-pub(super) const KINDS: [&str; 4] = ["Service", "SupportTier", "AlertPolicy", "Application"];
+pub(super) const KINDS: [&str; 5] =
+    ["Service", "SupportTier", "AlertPolicy", "Application", "Agreement"];
 /// Kinds of the language that it does not read.
-pub(super) const LATER_KINDS: [&str; 3] = ["Agreement", "Maintenance", "Correction"];
+pub(super) const LATER_KINDS: [&str; 2] = ["Maintenance", "Correction"];
 /// Versions of the language.
 pub(super) const API_VERSION: &str = "nines/v1";
 
@@ -102,6 +117,7 @@ only! {
     SupportTierKind = "SupportTier";
     AlertPolicyKind = "AlertPolicy";
     ApplicationKind = "Application";
+    AgreementKind = "Agreement";
 }
 
 mirror! {
@@ -119,7 +135,7 @@ mirror! {
 }
 
 mirror! {
-    /// What a SupportTier or an AlertPolicy is called.
+    /// What a SupportTier, an AlertPolicy or an Agreement is called.
     struct NameOnly {
         /// Its name: lowercase letters, digits and hyphens, at most 63. Unique per kind.
         required "name" => name: Name;
@@ -378,6 +394,37 @@ mirror! {
         required "acknowledge" => acknowledge: Duration;
         /// How long repair takes after that.
         required "repair" => repair: Duration;
+    }
+}
+
+mirror! {
+    /// What is agreed with whom.
+    struct AgreementSpec {
+        /// The service.
+        required "service" => service: Name;
+        /// Its SLO, by the name within the service.
+        required "slo" => slo: Name;
+        /// Whom it is with: the name of an Application, or any words.
+        required "customer" => customer: Line;
+        /// The share of good that is agreed, above 0 and below 1, such as `99.9%` or `0.999`.
+        required "objective" => objective: Objective;
+        /// The periods in which it is settled, of a calendar.
+        required "window" => window: CalendarWindow;
+        /// What is owed, the mildest first. Without it breaking the agreement costs nothing.
+        optional "credits" => credits: CreditTiers;
+    }
+}
+
+/// What is owed, in tiers.
+pub(super) type CreditTiers = List<CreditTier, 1, 32>;
+
+mirror! {
+    /// A tier of what is owed.
+    struct CreditTier {
+        /// Owed where less than this share was good.
+        required "below" => below: Objective;
+        /// The share of the price that is given back, above 0%.
+        required "credit" => credit: Share;
     }
 }
 

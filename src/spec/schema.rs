@@ -51,6 +51,7 @@ impl JsonSchema for Document {
             (raw::KINDS[1], generator.subschema_for::<raw::SupportTier>()),
             (raw::KINDS[2], generator.subschema_for::<raw::AlertPolicy>()),
             (raw::KINDS[3], generator.subschema_for::<raw::Application>()),
+            (raw::KINDS[4], generator.subschema_for::<raw::Agreement>()),
         ];
         // One branch by version and kind, so that an editor speaks of the mistake and not of
         // every kind.
@@ -126,6 +127,9 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::ApplicationSpec>(),
             table::<raw::Needs>(),
             table::<raw::TeamSupport>(),
+            table::<raw::Agreement>(),
+            table::<raw::AgreementSpec>(),
+            table::<raw::CreditTier>(),
         ],
         Which::Config => config::tables(),
         Which::OpenSlo => openslo::tables(),

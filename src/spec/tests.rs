@@ -1,5 +1,6 @@
 //! The reader as a whole: what arrives, what is told, and what cannot break it.
 
+mod agreements;
 mod refusals;
 
 use proptest::prelude::*;

@@ -4,6 +4,7 @@
 //! Does not stop at a problem: what is broken is left out and the rest goes on being checked.
 //! Where a whole document could not be read, nothing is called missing, because it may be there.
 
+mod agreement;
 mod application;
 mod parts;
 mod policy;
@@ -35,6 +36,7 @@ struct Documents {
     tiers: Vec<raw::SupportTier>,
     policies: Vec<raw::AlertPolicy>,
     applications: Vec<raw::Application>,
+    agreements: Vec<raw::Agreement>,
     open: openslo::Documents,
 }
 
@@ -79,8 +81,9 @@ pub(super) fn catalog(
     let tiers = names("SupportTier", documents.tiers.iter().map(|d| d.name()), problems);
     let mut policy_names =
         names("AlertPolicy", documents.policies.iter().map(|d| d.name()), problems);
-    // Nothing refers to applications, so their names are only kept apart.
+    // Nothing has to refer to these, so their names are only kept apart.
     names("Application", documents.applications.iter().map(|d| d.name()), problems);
+    names("Agreement", documents.agreements.iter().map(|d| d.name()), problems);
     let policies = BTreeMap::new();
     let built_in = At::bare(Place::file(0));
     policy_names.declared.entry(AlertPolicy::workbook().name.clone()).or_insert(built_in);
@@ -100,6 +103,9 @@ pub(super) fn catalog(
     for (id, at) in of_open {
         places.slos.insert(id, cx.problems.locate(Level::Warning, &at, String::new()));
     }
+    let applications = built_applications.as_deref().unwrap_or_default();
+    let all = (services.as_slice(), whole && well);
+    let agreements = agreement::agreements(&documents.agreements, all, applications, &mut cx);
     if !whole || !well {
         return None;
     }
@@ -108,7 +114,8 @@ pub(super) fn catalog(
     tiers.sort_by(|a, b| a.name.cmp(&b.name));
     let applications = built_applications?;
     let policies = cx.policies.into_values().collect();
-    Some((Catalog { services, tiers, policies, applications }, places))
+    let agreements = agreements?;
+    Some((Catalog { services, tiers, policies, applications, agreements }, places))
 }
 
 /// Builds a check that stands outside of any spec, in a file of the operator's; none if something
@@ -174,6 +181,7 @@ impl Documents {
             "SupportTier" => self.tiers.extend(raw::SupportTier::read(node, &at, problems)),
             "AlertPolicy" => self.policies.extend(raw::AlertPolicy::read(node, &at, problems)),
             "Application" => self.applications.extend(raw::Application::read(node, &at, problems)),
+            "Agreement" => self.agreements.extend(raw::Agreement::read(node, &at, problems)),
             kind => unknown_kind(kind, find("kind"), &at, problems),
         }
     }
@@ -218,6 +226,12 @@ impl raw::SupportTier {
 }
 
 impl raw::AlertPolicy {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::Agreement {
     fn name(&self) -> Option<&Given<Name>> {
         self.metadata.value().and_then(|metadata| metadata.name.given())
     }

@@ -11,7 +11,7 @@ use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
 use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Slo, SloId};
 use crate::spec::mirror::{Field, Given};
-use crate::spec::problem::Problems;
+use crate::spec::problem::{At, Problems};
 use crate::spec::value::{Map, Text};
 
 /// Builds a service; none if something in it was wrong.
@@ -313,12 +313,7 @@ pub(super) fn window(
             Window::Calendar(Calendar::of(*raw.calendar.value()?, zone))
         }
     };
-    if window.longest() > retention {
-        let kept = format_duration(retention);
-        cx.problems
-            .error(at, format!("the window {window} is longer than history is kept"))
-            .expected(format!("at most {kept}"))
-            .hint("the operator can keep more: `storage.retention`");
+    if !is_retained(&window, at, cx) {
         return None;
     }
     if let Window::Rolling(length) = window {
@@ -334,6 +329,19 @@ pub(super) fn window(
         return None;
     }
     Some(window)
+}
+
+/// Whether history is kept for as long as the window; reports it where it is not.
+pub(super) fn is_retained(window: &Window, at: &At, cx: &mut Context) -> bool {
+    let retention = cx.options.retention;
+    if window.longest() > retention {
+        let kept = format_duration(retention);
+        cx.problems
+            .error(at, format!("the window {window} is longer than history is kept"))
+            .expected(format!("at most {kept}"))
+            .hint("the operator can keep more: `storage.retention`");
+    }
+    window.longest() <= retention
 }
 
 fn method(

@@ -45,7 +45,7 @@ fn versions_and_kinds_that_are_not_read_are_refused_by_name() {
     check(&version("openslo/v1"), &[]);
     let v2 = version("openslo/v2");
     check(&v2, &["1:13 apiVersion: `openslo/v2` is not read by nines"]);
-    for kind in ["Agreement", "Maintenance", "Correction"] {
+    for kind in ["Maintenance", "Correction"] {
         let text = version("nines/v1").replace("Service", kind);
         let told = format!("2:7 kind: kind `{kind}` is not read by this version of nines");
         check(&text, &[told.as_str()]);

@@ -88,7 +88,11 @@ fn find(slo: &Slo, series: Vec<Series>) -> Finding<'_> {
     Finding { slo, series, replays }
 }
 
-fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
+/// The histories of every SLO of the catalogue in a source.
+///
+/// # Errors
+/// The source cannot be read.
+pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
     match source {
         Source::Events(path) => {
             let find = |id: &str| catalog.slos().map(|(_, s)| s).find(|s| s.id.as_str() == id);

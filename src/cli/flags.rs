@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::daemon::files;
+use crate::engine::report::Scope;
 use crate::model::{Catalog, Settings, Timestamp};
 use crate::spec::{self, Loaded, SourceFile, config::Config};
 
@@ -158,6 +159,91 @@ impl Fit {
         }
         let ledger = self.storage_path.clone().map(|path| (path, self.vantage.clone()));
         super::fit::Source::specs(self.specs.catalog()?, ledger)
+    }
+}
+
+/// What is reported, over which time, and from where.
+#[derive(Clone, Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    pub about: About,
+    /// 2026-11, 2026-Q4, 2026-W47, 2026, 2026-11-22, this-month, last-week (also day, quarter,
+    /// year), or the time before now: last-30d.
+    #[arg(long, value_name = "PERIOD", default_value = "this-month")]
+    pub period: String,
+    /// The time zone that says when days begin. Agreements have their own.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub time_zone: String,
+    #[command(flatten)]
+    pub specs: Specs,
+    /// A ledger's directory. A daemon may be writing it meanwhile.
+    #[arg(long = "storage.path", value_name = "DIR")]
+    pub storage_path: Option<PathBuf>,
+    /// The vantage whose history is meant.
+    #[arg(long, default_value = "local", requires = "storage_path")]
+    pub vantage: String,
+    /// Events in place of a ledger, one JSON object a line, as `backtest` reads them; `-` is the
+    /// standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "storage_path")]
+    pub events: Option<PathBuf>,
+    /// The daemon to ask where no ledger and no events are named.
+    #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
+    pub url: String,
+    /// End with code 4 if this holds for any objective or agreement; may be repeated.
+    #[arg(long, value_enum)]
+    pub fail_on: Vec<super::report::FailOn>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: super::report::Format,
+}
+
+/// What a report is about.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct About {
+    /// Every objective of this service.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// What this application needs, and its agreements.
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+    /// Every objective of this team's services.
+    #[arg(long, value_name = "NAME")]
+    pub team: Option<String>,
+}
+
+impl Report {
+    /// Whom to ask.
+    ///
+    /// # Errors
+    /// The specs'.
+    pub fn source(&self) -> anyhow::Result<super::report::Source> {
+        use super::report::Source;
+        let catalog = || anyhow::Ok(Box::new(self.specs.catalog()?));
+        Ok(match (&self.storage_path, &self.events) {
+            (Some(path), _) => Source::Ledger(catalog()?, path.clone(), self.vantage.clone()),
+            (None, Some(events)) => Source::Events(catalog()?, events.clone()),
+            (None, None) if !self.specs.specs.is_empty() => {
+                bail!("--specs says what was promised; give --storage.path DIR or --events FILE")
+            }
+            (None, None) => Source::Daemon(self.url.clone()),
+        })
+    }
+
+    /// What is asked.
+    ///
+    /// # Errors
+    /// There is no such time zone.
+    pub fn wish(&self) -> anyhow::Result<super::report::Wish> {
+        let About { service, application, team } = &self.about;
+        let scope = match (service, application, team) {
+            (Some(name), ..) => Scope::Service(name.clone()),
+            (_, Some(name), _) => Scope::Application(name.clone()),
+            (.., Some(name)) => Scope::Team(name.clone()),
+            (None, None, None) => bail!("give --service, --application or --team"),
+        };
+        let (period, zone) = (self.period.clone(), self.time_zone.parse()?);
+        Ok(super::report::Wish { scope, period, zone })
     }
 }
 

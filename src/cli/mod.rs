@@ -20,6 +20,7 @@ mod health;
 mod ledger;
 mod logging;
 mod manual;
+mod report;
 mod rules;
 mod run;
 mod slo;
@@ -100,6 +101,8 @@ enum Command {
     Slo(SloCommand),
     /// Say whether the platform carries what its applications need, and what it can offer.
     Fit(flags::Fit),
+    /// What was promised over a period, what was delivered, and what that comes to.
+    Report(flags::Report),
     /// Run the daemon's own engine over any history.
     Backtest {
         #[command(flatten)]
@@ -245,6 +248,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         }
         Command::Slo(command) => slo_command(command, out),
         Command::Fit(flags) => fit_command(&flags, out),
+        Command::Report(flags) => report_command(&flags, out),
         Command::Backtest { specs, source, at, format } => {
             backtest::run(&specs.catalog()?, &source.source()?, &at, format, out).map(|()| 0)
         }
@@ -289,6 +293,12 @@ fn fit_command(flags: &flags::Fit, out: &mut dyn Write) -> anyhow::Result<u8> {
         }
     };
     Ok(if fits { 0 } else { MISSED })
+}
+
+fn report_command(flags: &flags::Report, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let (source, wish) = (flags.source()?, flags.wish()?);
+    let kept = report::run(&source, &wish, &flags.fail_on, flags.format, out)?;
+    Ok(if kept { 0 } else { MISSED })
 }
 
 /// Whether to colour what goes there: a terminal, unless somebody objects.

@@ -1,14 +1,16 @@
 //! From the ledger to the engine: numbers of series, and history after a restart.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::report::{Failure, History, Question};
 use crate::engine::series::Series;
 use crate::engine::{self, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
-use crate::model::{Catalog, ProbeId, Record, SeriesId, SloId, Timestamp};
+use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
+use crate::serve::Archive;
 
 /// The number of every probe of the catalogue; new ones are durable when this returns.
 ///
@@ -68,17 +70,7 @@ pub fn of_ledger(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 ) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
-    anyhow::ensure!(path.is_dir(), "there is no ledger at {}", path.display());
-    let ledger = Reader::open(path)?;
-    let known: BTreeMap<ProbeId, SeriesId> = ledger
-        .all_series()?
-        .into_iter()
-        .filter(|(_, of, _)| *of == vantage)
-        .filter_map(|(probe, _, series)| Some((probe.parse().ok()?, series)))
-        .collect();
-    let options =
-        engine::Options { vantage: vantage.to_owned(), resend_delay: Duration::from_secs(60) };
-    let mut engine = Engine::new(Arc::new(catalog.clone()), &known, options);
+    let (ledger, mut engine) = open(Arc::new(catalog.clone()), path, vantage)?;
     let since = from.unwrap_or(Timestamp::MIN);
     let report = ledger.restore(since, &mut |restored| match restored {
         // All of it is held to what this catalogue promises, whatever was promised then.
@@ -99,4 +91,99 @@ pub fn of_ledger(
         any.then(|| (state.slo.id.clone(), series))
     });
     Ok(histories.collect())
+}
+
+/// What a report asks for, as a ledger holds it, without changing it: each event under the promise
+/// of its time, and why probes failed.
+///
+/// # Errors
+/// There is no ledger, or it cannot be read. A daemon may be writing it meanwhile.
+pub fn past_of_ledger(
+    question: &Question<'_>,
+    path: &Path,
+    vantage: &str,
+) -> anyhow::Result<BTreeMap<SloId, History>> {
+    let (services, from) = question.reach();
+    let services = services.into_iter().cloned().collect();
+    let catalog = Arc::new(Catalog { services, ..Catalog::default() });
+    let intervals: BTreeMap<ProbeId, Duration> =
+        catalog.probes().map(|probe| (probe.id.clone(), probe.interval)).collect();
+    let (ledger, mut engine) = open(catalog, path, vantage)?;
+    let steps: BTreeMap<SeriesId, Duration> = engine
+        .probes()
+        .iter()
+        .filter_map(|state| Some((state.series, *intervals.get(&state.probe.id)?)))
+        .collect();
+    let mut failures: BTreeMap<SeriesId, Vec<Failure>> = BTreeMap::new();
+    let mut note = |series: SeriesId, run: &Run| {
+        if let Some(failure) = Failure::of(run) {
+            failure.push_to(failures.entry(series).or_default());
+        }
+    };
+    let report = ledger.restore(from, &mut |restored| {
+        match &restored {
+            Restored::Slice { series, runs, .. } => runs.iter().for_each(|run| note(*series, run)),
+            Restored::Observation(observation) => {
+                let step = steps.get(&observation.series).copied().unwrap_or_default();
+                let (start, verdict) = (observation.due, observation.verdict);
+                note(observation.series, &Run { start, step, n: 1, verdict, class: 0 });
+            }
+            Restored::Gap(..) | Restored::State { .. } => {}
+        }
+        take(&mut engine, restored);
+    })?;
+    engine.finish_restore();
+    for damage in &report.damage {
+        tracing::warn!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
+    }
+    let end = Timestamp::from_micros(i64::MAX);
+    let history = |state: &engine::SloState| {
+        let series = engine.histories(state).iter().map(|series| series.clip(from, end)).collect();
+        let revisions = state.revisions().to_vec();
+        let mut counted: Vec<SeriesId> =
+            revisions.iter().flat_map(|r| &r.probes).map(|(series, _)| *series).collect();
+        counted.sort_unstable();
+        counted.dedup();
+        let failures = counted.iter().filter_map(|series| failures.get(series));
+        let mut failures: Vec<Failure> = failures.flatten().copied().collect();
+        failures.sort_by_key(|failure| failure.start);
+        (state.slo.id.clone(), History { series, revisions, failures })
+    };
+    Ok(engine.slos().iter().map(history).collect())
+}
+
+/// The ledger of a daemon as its own pages read it: through connections that cannot write, one
+/// for each question.
+pub struct LedgerArchive {
+    path: PathBuf,
+    vantage: String,
+}
+
+impl LedgerArchive {
+    /// The archive that these settings name.
+    pub fn new(settings: &Settings) -> Self {
+        LedgerArchive { path: settings.storage_path.clone(), vantage: settings.vantage.clone() }
+    }
+}
+
+impl Archive for LedgerArchive {
+    fn past(&self, question: &Question<'_>) -> Result<BTreeMap<SloId, History>, String> {
+        past_of_ledger(question, &self.path, &self.vantage).map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// A ledger to read, and an engine for what the catalogue declares, which has no history yet.
+fn open(catalog: Arc<Catalog>, path: &Path, vantage: &str) -> anyhow::Result<(Reader, Engine)> {
+    anyhow::ensure!(path.is_dir(), "there is no ledger at {}", path.display());
+    let ledger = Reader::open(path)?;
+    let known: BTreeMap<ProbeId, SeriesId> = ledger
+        .all_series()?
+        .into_iter()
+        .filter(|(_, of, _)| *of == vantage)
+        .filter_map(|(probe, _, series)| Some((probe.parse().ok()?, series)))
+        .collect();
+    let options =
+        engine::Options { vantage: vantage.to_owned(), resend_delay: Duration::from_secs(60) };
+    let engine = Engine::new(catalog, &known, options);
+    Ok((ledger, engine))
 }

@@ -120,7 +120,9 @@ impl Daemon {
         };
         let (reloads, requests) = mpsc::channel(MAX_COMMANDS);
         let reloader = tokio::spawn(reloader.work(requests));
-        let site = Site { engine, settings, own, readiness, load, commands: commands_in, clock };
+        let archive = Arc::new(history::LedgerArchive::new(&settings.load()));
+        let site =
+            Site { engine, settings, own, archive, readiness, load, commands: commands_in, clock };
         let (stop_server, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(site, async {
             // An error says that the daemon is gone, which ends serving just as well.

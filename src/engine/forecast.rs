@@ -11,7 +11,7 @@ use crate::model::objective::PPB;
 use crate::model::{Objective, Slo, Tally, Timestamp, Window};
 
 use super::evaluate::Moment;
-use super::series::BadRun;
+use super::series::EventRun;
 use super::status::Exhaustion;
 
 /// The least time to exhaustion over the look-backs that are burning and still going on: each
@@ -174,7 +174,7 @@ impl Present {
 
 /// When the events of a run leave the window that now begins at `from`. Long runs are cut into
 /// at most a hundred pieces, each of which leaves at its end: an error toward sooner.
-fn expiries_of(run: &BadRun, each: f64, from: Timestamp) -> Vec<(f64, f64)> {
+fn expiries_of(run: &EventRun, each: f64, from: Timestamp) -> Vec<(f64, f64)> {
     let n_pieces = run.n.clamp(1, 100);
     let start = run.start.since(from).as_secs_f64();
     let step = run.step.as_secs_f64();

@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod isolation;
 pub mod monitor;
 pub mod render;
+pub mod report;
 pub mod revision;
 pub mod roll;
 pub mod schedule;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::model::budget::Budget;
 use crate::model::catalog::NotificationTarget;
 use crate::model::decimal;
 use crate::model::time::format_duration;
@@ -103,7 +104,7 @@ pub fn status_json(status: &SloStatus) -> Value {
     put("sli_low", low.into());
     put("sli_high", high.into());
     put("coverage", status.coverage.ratio().into());
-    put("budget", budget_json(status));
+    put("budget", budget_json(&status.budget));
     put("accounting", status.accounting.words().into());
     put("evidence", status.evidence.words().into());
     put("supported", status.supported_ppb.and_then(ppb_text).into());
@@ -115,15 +116,14 @@ pub fn status_json(status: &SloStatus) -> Value {
 
 /// The share of good if all that is unknown was bad, and if all of it was good, cut; none without
 /// events. What was measured lies between the two.
-fn bounds(tally: Tally) -> (Option<String>, Option<String>) {
+pub(super) fn bounds(tally: Tally) -> (Option<String>, Option<String>) {
     let expected = u128::from(tally.expected());
     let of = |good: u64| decimal::ratio(good.into(), expected);
     (of(tally.good), of(tally.good.saturating_add(tally.unknown)))
 }
 
-/// The budget of a status: how much there was, is spent and is left.
-pub fn budget_json(status: &SloStatus) -> Value {
-    let budget = &status.budget;
+/// A budget: how much there was, is spent and is left.
+pub fn budget_json(budget: &Budget) -> Value {
     json!({
         "total_events": budget.total_events(),
         "spent_events": match budget.parts {
@@ -136,7 +136,7 @@ pub fn budget_json(status: &SloStatus) -> Value {
     })
 }
 
-fn tally_json(tally: Tally) -> Value {
+pub(super) fn tally_json(tally: Tally) -> Value {
     json!({
         "good": tally.good,
         "bad": tally.bad,
@@ -169,7 +169,7 @@ fn exhaustion_json(exhaustion: Exhaustion) -> Value {
     }
 }
 
-fn ppb_text(ppb: u32) -> Option<String> {
+pub(super) fn ppb_text(ppb: u32) -> Option<String> {
     decimal::ratio(ppb.into(), 1_000_000_000)
 }
 

@@ -114,11 +114,21 @@ impl Segment {
     fn total(&self) -> Tally {
         self.before + self.each.tally().times(self.n.into())
     }
+
+    /// The events without the first few.
+    fn without(&self, first: u64) -> EventRun {
+        EventRun {
+            start: Timestamp::from_micros(self.start + self.step * first as i64),
+            step: Duration::from_micros(self.step.unsigned_abs()),
+            n: self.n - first as u32,
+            each: self.each.tally(),
+        }
+    }
 }
 
-/// Consecutive bad events, for projections: what they cost and when they expire.
+/// Equal events, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadRun {
+pub struct EventRun {
     /// When the first was due.
     pub start: Timestamp,
     /// From one to the next.
@@ -127,6 +137,13 @@ pub struct BadRun {
     pub n: u32,
     /// What each counts.
     pub each: Tally,
+}
+
+impl EventRun {
+    /// When the event after the last one is due, at the same pace.
+    pub fn end(&self) -> Timestamp {
+        self.start.plus(self.step.saturating_mul(self.n))
+    }
 }
 
 impl Series {
@@ -268,19 +285,19 @@ impl Series {
 
     /// Segments with bad events that are due at or after `from`, oldest first. `unknown` asks for
     /// unknown ones, too.
-    pub fn bad_runs(&self, from: Timestamp, unknown: bool) -> impl Iterator<Item = BadRun> {
+    pub fn bad_runs(&self, from: Timestamp, unknown: bool) -> impl Iterator<Item = EventRun> {
         let from = from.micros();
         let start = self.segments.partition_point(|segment| segment.last() < from);
         self.segments.range(start..).filter_map(move |segment| {
             let skip = segment.due_before(from);
             let each = segment.each;
-            (each.bad > 0 || unknown && each.unknown > 0).then(|| BadRun {
-                start: Timestamp::from_micros(segment.start + segment.step * skip as i64),
-                step: Duration::from_micros(segment.step.unsigned_abs()),
-                n: segment.n - skip as u32,
-                each: each.tally(),
-            })
+            (each.bad > 0 || unknown && each.unknown > 0).then(|| segment.without(skip))
         })
+    }
+
+    /// Every event that is held, oldest first.
+    pub fn runs(&self) -> impl Iterator<Item = EventRun> {
+        self.segments.iter().map(|segment| segment.without(0))
     }
 
     /// The events due in `[from, to)` as a history of their own.

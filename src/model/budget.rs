@@ -252,6 +252,20 @@ impl Budget {
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// What so many bad events take of the whole budget, as a fraction; the divisor is 0 without
+    /// events.
+    pub fn cost(&self, bad: u64) -> (u128, u128) {
+        (u128::from(bad) * u128::from(PPB), self.allowed())
+    }
+
+    /// What so many bad events are worth as time of full outage over the window, cut up; nothing
+    /// without events.
+    pub fn cost_time(&self, bad: u64) -> Duration {
+        let micros = self.window.as_micros().saturating_mul(bad.into());
+        let micros = micros.div_ceil(u128::from(self.total().max(1)));
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
     fn left_ppb(&self) -> i128 {
         self.allowed() as i128 - self.spent_ppb() as i128
     }

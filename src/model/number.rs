@@ -46,6 +46,12 @@ pub fn percent_of(numerator: i128, denominator: u128) -> String {
     }
 }
 
+/// The same cut up, for shares of which less is better, such as what is spent.
+pub fn percent_up(numerator: u128, denominator: u128) -> String {
+    let numerator = i128::try_from(numerator).unwrap_or(i128::MAX);
+    percent_of(-numerator, denominator).trim_start_matches('-').to_owned()
+}
+
 /// A burn rate such as `22x`, `14.4x` or `0.93x`: three digits, cut toward worse (up).
 /// [`NO_DATA`] for a denominator of zero.
 pub fn burn((numerator, denominator): (u128, u128)) -> String {
@@ -149,6 +155,16 @@ mod tests {
         check(9_991, 1_000, "10x");
         check(1_335, 10, "134x");
         check(22, 1, "22x");
+        check(1, 0, NO_DATA);
+    }
+
+    #[test]
+    fn what_is_spent_is_cut_up() {
+        let check = |n, d, expect: &str| assert_eq!(percent_up(n, d), expect, "{n}/{d}");
+        check(600, 2_592, "23.15 %");
+        check(1, 1_000_000, "0.01 %");
+        check(0, 5, "0 %");
+        check(5, 5, "100 %");
         check(1, 0, NO_DATA);
     }
 

@@ -18,6 +18,7 @@ pub mod own;
 mod page;
 mod problem;
 mod promapi;
+mod report;
 mod routes;
 mod scrape;
 mod server;
@@ -26,6 +27,7 @@ mod site;
 pub use connections::places;
 pub use exposition::Exposition;
 pub use own::SelfMetrics;
+pub use report::Archive;
 pub use server::Server;
 pub use site::{Command, Load, Readiness, ReloadFailure, Site};
 

@@ -6,12 +6,13 @@
 mod application;
 mod headline;
 mod home;
+mod report;
 mod slo;
 mod view;
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -20,8 +21,10 @@ use serde::Deserialize;
 use super::api;
 use super::fit::Snapshot;
 use super::problem::Problem;
+use super::report::{Asked, Over, Which};
 use super::routes::Shared;
 use crate::engine::fit;
+use crate::engine::report::render;
 use home::Filter;
 
 /// `GET /?team=&state=`.
@@ -102,6 +105,50 @@ pub async fn application(
         Ok(application::ApplicationPage::of(&fit::assess(&ground, one)).render())
     };
     html(shared.blocking(render).await??)
+}
+
+/// `GET /report/{scope}/{name}?period=&timeZone=`.
+///
+/// # Errors
+/// Unknown scopes, names and periods, and history that cannot be read.
+pub async fn report(
+    State(shared): State<Shared>,
+    Path((scope, name)): Path<(String, String)>,
+    over: Result<Query<Over>, QueryRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Query(over) = over.map_err(|error| api::query_problem(&error, "period and timeZone"))?;
+    let site = shared.site.clone();
+    let render = move || {
+        let asked = Asked::new(&site, &scope, &name, &over)?;
+        let answer = render::report_json(&asked.answer(&site)?);
+        Ok(report::ReportPage::of(&answer, &behind(query)).render())
+    };
+    html(shared.blocking(render).await??)
+}
+
+/// `GET /incidents?team=&service=&period=&timeZone=`.
+///
+/// # Errors
+/// Unknown teams, services and periods, and history that cannot be read.
+pub async fn incidents(
+    State(shared): State<Shared>,
+    which: Result<Query<Which>, QueryRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let known = "team, service, period and timeZone";
+    let Query(which) = which.map_err(|error| api::query_problem(&error, known))?;
+    let site = shared.site.clone();
+    let render = move || {
+        let answer = which.incidents(&site)?;
+        Ok(report::IncidentsPage::of(&answer, &behind(query)).render())
+    };
+    html(shared.blocking(render).await??)
+}
+
+/// What stands behind the path, to be asked of the API as well.
+fn behind(query: Option<String>) -> String {
+    query.map(|query| format!("?{query}")).unwrap_or_default()
 }
 
 fn html(rendered: askama::Result<String>) -> Result<Response, Problem> {

@@ -19,7 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::connections::Connections;
 use super::problem::Problem;
 use super::site::{Command, Readiness, ReloadFailure, Site};
-use super::{api, fit, page, promapi, scrape};
+use super::{api, fit, page, promapi, report, scrape};
 
 /// Most bytes of a request's body; nothing here reads one.
 const MAX_BODY: u64 = 64 * 1024;
@@ -66,6 +66,8 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .route("/slo/{service}/{slo}", get(page::slo))
         .route("/applications", get(page::applications))
         .route("/application/{name}", get(page::application))
+        .route("/report/{scope}/{name}", get(page::report))
+        .route("/incidents", get(page::incidents))
         .route("/static/{file}", get(page::asset))
         .route("/metrics", get(scrape::metrics))
         .route("/-/healthy", get(healthy))
@@ -76,6 +78,9 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .route("/api/v1/services/{name}/fit", get(fit::service))
         .route("/api/v1/applications", get(fit::applications))
         .route("/api/v1/applications/{name}/fit", get(fit::application))
+        .route("/api/v1/reports/{scope}/{name}", get(report::report))
+        .route("/api/v1/incidents", get(report::incidents))
+        .route("/api/v1/agreements", get(report::agreements))
         .route("/api/v1/slos", get(api::slos))
         .route("/api/v1/slos/{service}/{slo}", get(api::slo))
         .route("/api/v1/alerts", get(promapi::alerts))

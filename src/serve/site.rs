@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::model::{Settings, Timestamp};
 
 use super::own::SelfMetrics;
+use super::report::Archive;
 
 /// Everything that is served. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Site {
     pub settings: Arc<ArcSwap<Settings>>,
     /// The monitor's numbers about itself.
     pub own: Arc<dyn SelfMetrics>,
+    /// The past beyond what the engine remembers.
+    pub archive: Arc<dyn Archive>,
     /// Whether `/-/ready` says so.
     pub readiness: watch::Receiver<Readiness>,
     /// How the configuration was last loaded.

@@ -33,3 +33,4 @@ mod e2e_surface;
 mod ledger;
 mod ledger_commands;
 mod ledger_golden;
+mod report;

@@ -8,16 +8,27 @@ use crate::model::text::ParseError;
 use crate::model::time::{Timestamp, parse_duration};
 
 /// What the name of a period looks like.
-const EXPECTED: &str = "a period such as 2026-11, 2026-Q4, 2026-W47, 2026, 2026-11-22, or \
-                        last-30d; years from 1970 to 2999";
+const EXPECTED: &str = "a period such as 2026-11, 2026-Q4, 2026-W47, 2026, 2026-11-22, \
+                        this-month, last-week or last-30d; years from 1970 to 2999";
 
-/// The period of this name. The zone says when days begin; `now`, cut to the second, is where
-/// `last-30d` ends.
+/// The period of this name. The zone says when days begin; `now` is within `this-month`, and, cut
+/// to the second, where `last-30d` ends.
 ///
 /// # Errors
 /// Other names, and days, weeks and months that do not exist.
 pub fn named_period(text: &str, zone: &Zone, now: Timestamp) -> Result<Period, ParseError> {
     let fail = || ParseError::new(text, EXPECTED);
+    if let Some((which, unit)) = text.split_once('-')
+        && let Some(unit) = Unit::ALL.into_iter().find(|known| known.word() == unit)
+    {
+        let calendar = Calendar::of(unit, zone.clone());
+        let present = calendar.period(now);
+        return match which {
+            "this" => Ok(present),
+            "last" => Ok(calendar.period(Timestamp::from_micros(present.start.micros() - 1))),
+            _ => Err(fail()),
+        };
+    }
     if let Some(length) = text.strip_prefix("last-") {
         let length = parse_duration(length).map_err(|_| fail())?;
         let end = now.floor_second();
@@ -84,6 +95,8 @@ mod tests {
         check("2026", "UTC", "2026-01-01T00:00:00Z 2027-01-01T00:00:00Z");
         check("2026-10-25", "Europe/Berlin", "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z");
         check("2024-02-29", "UTC", "2024-02-29T00:00:00Z 2024-03-01T00:00:00Z");
+        check("this-month", "UTC", "2026-11-01T00:00:00Z 2026-12-01T00:00:00Z");
+        check("last-quarter", "UTC", "2026-07-01T00:00:00Z 2026-10-01T00:00:00Z");
         check("last-30d", "UTC", "2026-10-23T21:46:24Z 2026-11-22T21:46:24Z");
     }
 
@@ -111,6 +124,7 @@ mod tests {
             "+026",
             "2026-+1",
             "next-1d",
+            "next-month",
         ] {
             let told = named(text, "UTC").expect_err(text);
             assert!(told.contains("2026-Q4"), "{told}");

@@ -1,0 +1,188 @@
+//! `nines report`: what was promised over a period, what was delivered, and what that comes to.
+//!
+//! Judges a ledger, beside the daemon that writes it, or events; or asks a running daemon. Either
+//! way the answer is the same JSON, from which tables, Markdown and CSV are made.
+
+mod csv;
+mod markdown;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use super::backtest;
+use super::client;
+use super::slo::escape;
+use crate::engine::report::{History, Question, Scope, render};
+use crate::model::window::{Zone, named_period};
+use crate::model::{Catalog, SloId, Timestamp};
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people at a terminal.
+    #[default]
+    Table,
+    /// For people, in a document.
+    Markdown,
+    /// For spreadsheets: a line for each objective and each period of an agreement.
+    Csv,
+    /// For programs; stable, with a `schema` key.
+    Json,
+}
+
+/// What makes the command end with code 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailOn {
+    /// An objective or an agreement is broken.
+    Broken,
+    /// An agreement owes a credit.
+    Credit,
+    /// The evidence does not support an objective.
+    Unproven,
+    /// Nothing was measured.
+    NoData,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// About what.
+    pub scope: Scope,
+    /// The name of the period.
+    pub period: String,
+    /// The zone that says when days begin.
+    pub zone: Zone,
+}
+
+/// Whom to ask.
+#[derive(Debug)]
+pub enum Source {
+    /// Declarations and a ledger: its directory and the vantage that is meant.
+    Ledger(Box<Catalog>, PathBuf, String),
+    /// Declarations and events, one a line; `-` is the standard input.
+    Events(Box<Catalog>, PathBuf),
+    /// A running daemon, by its base URL.
+    Daemon(String),
+}
+
+impl Source {
+    fn report(&self, wish: &Wish, now: Timestamp) -> anyhow::Result<Value> {
+        let catalog = match self {
+            Source::Daemon(url) => return ask(url, wish),
+            Source::Ledger(catalog, ..) | Source::Events(catalog, _) => catalog,
+        };
+        let events = match self {
+            Source::Events(_, path) => Some(events(catalog, path)?),
+            _ => None,
+        };
+        // Events end with the last of them; there is no other present.
+        let ends = events.iter().flat_map(BTreeMap::values).filter_map(History::end);
+        let now = ends.max().unwrap_or(now);
+        let period = named_period(&wish.period, &wish.zone, now)?;
+        let question = Question { catalog, scope: wish.scope.clone(), period, now };
+        let past = match (self, events) {
+            (Source::Ledger(_, path, vantage), _) => {
+                crate::daemon::history::past_of_ledger(&question, path, vantage)?
+            }
+            (_, events) => events.unwrap_or_default(),
+        };
+        let (kind, name) = (wish.scope.kind(), wish.scope.name());
+        let known = question.known();
+        match question.answer(&past) {
+            Some(report) => Ok(render::report_json(&report)),
+            None => bail!(unknown(kind, name, &known)),
+        }
+    }
+}
+
+/// That there is no such thing, and which there are.
+pub fn unknown(kind: &str, name: &str, known: &[String]) -> String {
+    /// Most names in one message.
+    const MOST: usize = 12;
+    let known = match known.is_empty() {
+        true => "none is declared".to_owned(),
+        false => format!("there are {}", known[..known.len().min(MOST)].join(", ")),
+    };
+    format!("there is no {kind} {name:?}; {known}")
+}
+
+fn events(catalog: &Catalog, path: &Path) -> anyhow::Result<BTreeMap<SloId, History>> {
+    let histories = backtest::read(catalog, &backtest::Source::Events(path.to_owned()))?;
+    let history = |(id, series)| (id, History { series, ..History::default() });
+    Ok(histories.into_iter().map(history).collect())
+}
+
+fn ask(url: &str, wish: &Wish) -> anyhow::Result<Value> {
+    let (kind, name) = (wish.scope.kind(), escape(wish.scope.name()));
+    let (period, zone) = (escape(&wish.period), escape(wish.zone.name()));
+    let path = format!("/api/v1/reports/{kind}/{name}?period={period}&timeZone={zone}");
+    client::get_json(url, &path)
+}
+
+/// Prints the report. Says whether none of `fail_on` holds.
+///
+/// # Errors
+/// Nothing goes by that name, the history cannot be read, or the daemon does not answer.
+pub fn run(
+    source: &Source,
+    wish: &Wish,
+    fail_on: &[FailOn],
+    format: Format,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let report = source.report(wish, crate::clock::wall_now())?;
+    match format {
+        Format::Json => writeln!(out, "{report}"),
+        Format::Table => table::write(&report, out),
+        Format::Markdown => markdown::write(&report, out),
+        Format::Csv => csv::write(&report, out),
+    }
+    .context("writing the report")?;
+    Ok(!fail_on.iter().any(|wish| holds(&report, *wish)))
+}
+
+fn holds(report: &Value, wish: FailOn) -> bool {
+    let slos = || items(&report["slos"]);
+    let periods = || items(&report["agreements"]).flat_map(|one| items(&one["periods"]));
+    match wish {
+        FailOn::Broken => slos().chain(periods()).any(|one| one["kept"] == "broken"),
+        FailOn::Credit => periods().any(|one| !one["credit"].is_null()),
+        FailOn::Unproven => slos().any(|one| one["evidence"]["state"] != "met"),
+        FailOn::NoData => slos().chain(periods()).any(|one| one["kept"] == "no data"),
+    }
+}
+
+/// The items of a list in a report; none where there is no list.
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// A text of a report, or a dash.
+fn text(value: &Value) -> &str {
+    value.as_str().filter(|text| !text.is_empty()).unwrap_or("-")
+}
+
+/// Who the report is about and over which time.
+fn title(report: &Value) -> String {
+    let (scope, period) = (&report["scope"], &report["period"]);
+    format!(
+        "{} {}, {} to {}",
+        text(&scope["kind"]),
+        text(&scope["name"]),
+        text(&period["start"]),
+        text(&period["end"]),
+    )
+}
+
+/// The worst windows that are told in words: those of an hour and a day, the shortest that lost
+/// anything, and the whole period if it is as long as the longest.
+fn worst(slo: &Value) -> Vec<&str> {
+    let told = |one: &&Value| [60, 3_600, 86_400].iter().any(|length| one["seconds"] == *length);
+    let lost = |one: &&Value| one["bad"].as_u64().is_some_and(|bad| bad > 0);
+    items(&slo["worst"]).filter(told).filter(lost).map(|one| text(&one["sentence"])).collect()
+}

@@ -1,0 +1,65 @@
+//! A report for a terminal.
+
+use std::io::{self, Write};
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::{items, text, title, worst};
+use crate::cli::slo::trim_lines;
+
+/// Writes it: the headline, a line for each objective, then each in detail.
+pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}\n{}\n", title(report), text(&report["headline"]))?;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["SLO", "PROMISED", "DELIVERED", "COVERAGE", "BUDGET", "", "EVIDENCE"]);
+    for slo in items(&report["slos"]) {
+        let said = &slo["sentences"];
+        table.add_row([
+            text(&slo["slo"]),
+            text(&said["promised"]),
+            text(&said["delivered"]),
+            text(&said["coverage"]),
+            text(&said["spent"]),
+            text(&slo["kept"]),
+            text(&slo["evidence"]["state"]),
+        ]);
+    }
+    writeln!(out, "{}", trim_lines(&table))?;
+    for slo in items(&report["slos"]) {
+        detail(slo, out)?;
+    }
+    for agreement in items(&report["agreements"]) {
+        let (name, slo) = (text(&agreement["name"]), text(&agreement["slo"]));
+        writeln!(out, "\nagreement {name} with {} about {slo}", text(&agreement["customer"]))?;
+        for settled in items(&agreement["periods"]) {
+            let from = text(&settled["period"]["start"]);
+            writeln!(out, "  from {from}: {}", text(&settled["sentence"]))?;
+        }
+    }
+    Ok(())
+}
+
+fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
+    if slo["kept"] == "no data" {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", text(&slo["slo"]))?;
+    let said = &slo["sentences"];
+    writeln!(out, "  evidence: {}", text(&said["evidence"]))?;
+    if let Some(singly) = said["singly"].as_str() {
+        writeln!(out, "  {singly}")?;
+    }
+    for sentence in worst(slo) {
+        writeln!(out, "  {sentence}")?;
+    }
+    for incident in items(&slo["incidents"]) {
+        let (start, end) = (text(&incident["start"]), text(&incident["end"]));
+        writeln!(out, "  incident {start} to {end}: {}", text(&incident["sentence"]))?;
+    }
+    if let Some(n) = slo["incidents_left_out"].as_u64().filter(|n| *n > 0) {
+        writeln!(out, "  and {n} that cost less")?;
+    }
+    Ok(())
+}

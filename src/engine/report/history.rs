@@ -1,0 +1,223 @@
+//! What a report looks back on: the histories of one SLO, what it promised when, and why probes
+//! failed. Read from a ledger or from events; nothing here knows which.
+
+use std::time::Duration;
+
+use crate::engine::evaluate::Histories;
+use crate::engine::revision::Revision;
+use crate::engine::series::{EventRun, Series};
+use crate::model::budget::Counted;
+use crate::model::catalog::UnknownPolicy;
+use crate::model::uptime::{self, Uptime};
+use crate::model::window::Period;
+use crate::model::worst::{Grid, Timeline, Worst, curve};
+use crate::model::{Outcome, Probe, Run, Tally, Timestamp, Verdict};
+
+/// Most borders over which worst windows are found exactly; beyond it, on a grid of one minute.
+const MAX_BORDERS: usize = 20_000;
+/// The grid.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Results that are less than this late are not missing; they are on their way.
+const ON_THE_WAY: Duration = Duration::from_secs(120);
+
+/// The past of one SLO.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The history of each of its probes.
+    pub series: Vec<Series>,
+    /// What it promised when, oldest first; empty if it always promised what it does.
+    pub revisions: Vec<Revision>,
+    /// Why probes failed, by time.
+    pub failures: Vec<Failure>,
+}
+
+/// Consecutive failures of one probe for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When the first was due.
+    pub start: Timestamp,
+    /// When the slot after the last is due.
+    pub end: Timestamp,
+    /// How many there were.
+    pub n: u64,
+    /// The word for why.
+    pub reason: &'static str,
+}
+
+impl History {
+    /// Up to when any of it speaks; none without events.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.series.iter().filter_map(known_until).max()
+    }
+}
+
+impl Failure {
+    /// The failure that a run is; none for other runs.
+    pub fn of(run: &Run) -> Option<Self> {
+        let Verdict::Bad(reason) = run.verdict else { return None };
+        let (start, end, n) = (run.start, run.end(), run.n.into());
+        Some(Failure { start, end, n, reason: reason.word() })
+    }
+
+    /// Adds it to others, joined with the last if it goes on with it.
+    pub fn push_to(self, failures: &mut Vec<Failure>) {
+        match failures.last_mut() {
+            Some(last) if last.end == self.start && last.reason == self.reason => {
+                last.end = self.end;
+                last.n += self.n;
+            }
+            _ => failures.push(self),
+        }
+    }
+}
+
+/// Histories of one period, as far as it has come: nothing before it, nothing from `until` on,
+/// and the time in which results are missing is unknown.
+#[derive(Debug)]
+pub(super) struct Past {
+    series: Vec<Series>,
+    of: Vec<usize>,
+    /// The period reported on.
+    pub period: Period,
+    /// Up to when it is reported.
+    pub until: Timestamp,
+}
+
+impl Past {
+    /// The part of a history that lies in the period and before `now`.
+    pub fn of(history: &History, period: Period, now: Timestamp) -> Self {
+        let mut until = period.end.min(now.floor_second());
+        // What is on its way is awaited: the report ends with what is known of every probe.
+        for end in history.series.iter().filter_map(known_until) {
+            if end < until && until.since(end) <= ON_THE_WAY {
+                until = end.floor_second();
+            }
+        }
+        let until = until.max(period.start);
+        let series: Vec<Series> =
+            history.series.iter().map(|series| part(series, period.start, until)).collect();
+        let of = (0..series.len()).collect();
+        Past { series, of, period, until }
+    }
+
+    /// Single slots, or events.
+    pub fn slots(&self) -> Histories<'_> {
+        Histories { series: &self.series, of: &self.of }
+    }
+
+    /// How long it has been going on.
+    pub fn length(&self) -> Duration {
+        self.until.since(self.period.start)
+    }
+
+    /// When the first event of it was due.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.series.iter().filter_map(Series::first).min()
+    }
+
+    /// From the first event that was good or bad to the end of the last; nothing without any.
+    fn seen(&self) -> Period {
+        let known = || self.series.iter().flat_map(Series::runs).filter(|r| r.each.known() > 0);
+        let start = known().map(|run| run.start).min().unwrap_or(self.until);
+        let end = known().map(|run| run.end()).max().unwrap_or(self.until);
+        Period { start, end: end.min(self.until) }
+    }
+
+    /// Up, down and inactive time of each probe, added up.
+    pub fn uptime(&self, probes: &[&Probe]) -> Uptime {
+        let of = |(series, probe): (&Series, Option<&&Probe>)| {
+            let cutoff = match probe {
+                Some(probe) => uptime::cutoff(probe.interval, probe.timeout),
+                // Events tell no interval; a minute is what people wait.
+                None => MINUTE,
+            };
+            let stretch = |run: EventRun| uptime::Stretch {
+                start: run.start,
+                step: run.step,
+                n: run.n,
+                good: (run.each.known() > 0).then_some(run.each.bad == 0),
+            };
+            Uptime::of(series.runs().map(stretch), cutoff)
+        };
+        let probes = probes.iter().map(Some).chain(std::iter::repeat(None));
+        let all = self.series.iter().zip(probes).map(of);
+        all.fold(Uptime::default(), |all, one| Uptime {
+            up: all.up + one.up,
+            down: all.down + one.down,
+            inactive: all.inactive + one.inactive,
+        })
+    }
+
+    /// The lengths of the runs of failures of each probe, in events.
+    pub fn failure_runs(&self) -> Vec<u64> {
+        let mut lengths = Vec::new();
+        for series in &self.series {
+            let mut goes_on = false;
+            for run in series.runs().filter(|run| run.each.known() > 0) {
+                let bad = u64::from(run.n) * run.each.bad;
+                match lengths.last_mut().filter(|_| goes_on && bad > 0) {
+                    Some(last) => *last += bad,
+                    None if bad > 0 => lengths.push(bad),
+                    None => {}
+                }
+                goes_on = bad > 0;
+            }
+        }
+        lengths
+    }
+}
+
+/// Up to when a series speaks: when its next event would be due, and past its last one.
+fn known_until(series: &Series) -> Option<Timestamp> {
+    let past_last = series.last()?.floor_second().plus(Duration::from_secs(1));
+    Some(series.end()?.max(past_last))
+}
+
+/// The events of `[from, to)`; what is missing up to `to` is unknown.
+fn part(series: &Series, from: Timestamp, to: Timestamp) -> Series {
+    let mut part = series.clip(from, to);
+    let Some(end) = part.end().filter(|end| *end < to) else { return part };
+    let last = part.runs().last().filter(|run| !run.step.is_zero());
+    let missing =
+        last.map(|run| (run.step, to.since(end).as_micros().div_ceil(run.step.as_micros())));
+    if let Some((step, n)) = missing.and_then(|(step, n)| Some((step, u32::try_from(n).ok()?))) {
+        part.push(end, step, n, Tally::of(Outcome::Unknown, 1));
+    }
+    part
+}
+
+/// Histories as one timeline, under a policy for unknown time.
+struct Counting<'a>(Histories<'a>, UnknownPolicy);
+
+impl Timeline for Counting<'_> {
+    fn counted(&self, from: Timestamp, to: Timestamp) -> Counted {
+        Counted::of(self.0.before(to) - self.0.before(from), self.1)
+    }
+
+    fn borders(&self) -> Vec<Timestamp> {
+        // A single event of no known length ends as soon as it has begun.
+        let end = |run: &EventRun| run.end().max(run.start.plus(Duration::from_micros(1)));
+        let runs = self.0.iter().flat_map(Series::runs);
+        runs.flat_map(|run| [run.start, end(&run)]).collect()
+    }
+}
+
+/// The worst windows of these histories: of the time from their first known event to their last,
+/// so that no window is judged by the little of it that was seen.
+pub(super) fn worst(
+    histories: Histories<'_>,
+    unknown: UnknownPolicy,
+    past: &Past,
+    lengths: &[Duration],
+) -> Vec<Worst> {
+    let period = past.seen();
+    let timeline = Counting(histories, unknown);
+    let n_borders: usize = histories.iter().map(|series| 2 * series.segments()).sum();
+    if n_borders <= MAX_BORDERS {
+        return curve(&timeline, period, lengths);
+    }
+    let start = period.start;
+    let n_cells = u32::try_from(period.length().as_secs() / MINUTE.as_secs()).unwrap_or(u32::MAX);
+    let cell = |n| timeline.counted(start.plus(MINUTE * n), start.plus(MINUTE * (n + 1)));
+    curve(&Grid::new(start, MINUTE, (0..n_cells).map(cell)), period, lengths)
+}

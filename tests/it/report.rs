@@ -1,0 +1,222 @@
+//! `nines report` over events whose numbers are known: worst windows, uptime, evidence and what
+//! agreements owe, each by the command line.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use nines::model::Timestamp;
+use serde_json::Value;
+
+use crate::harness::daemon::BINARY;
+use crate::harness::process::{Ran, run};
+use crate::harness::scratch;
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// 2026-11-01T00:00:00Z.
+const MONTH: i64 = 1_793_491_200;
+
+/// A service with an SLO at this objective over 30 d and an agreement on half as many nines.
+fn specs(objective: &str) -> String {
+    format!(
+        "\
+apiVersion: nines/v1
+kind: Service
+metadata: {{name: shop, labels: {{team: blue}}}}
+spec:
+  probes: [{{name: front, tcp: {{address: \"shop.example:80\"}}, interval: 1s, timeout: 1s}}]
+  slos: [{{name: availability, objective: {objective}, window: 30d, alerting: none}}]
+---
+apiVersion: nines/v1
+kind: Agreement
+metadata: {{name: sla}}
+spec:
+  service: shop
+  slo: availability
+  customer: checkout
+  objective: 99%
+  window: {{calendar: month}}
+  credits: [{{below: 99%, credit: 10%}}, {{below: 95%, credit: 50%}}]
+"
+    )
+}
+
+/// Events from second to second of the month, `every` seconds apart, each counting good and bad.
+fn events(parts: &[(i64, i64, u64, u64, u64)]) -> String {
+    let at = |second: i64| Timestamp::from_secs(MONTH + second);
+    let mut text = String::new();
+    for (from, to, every, good, bad) in parts {
+        let (from, to) = (at(*from), at(*to));
+        let times = format!("\"from\":\"{from}\",\"to\":\"{to}\",\"every\":\"{every}s\"");
+        let slo = "\"slo\":\"shop/availability\"";
+        writeln!(text, "{{{slo},{times},\"good\":{good},\"bad\":{bad}}}").expect("memory");
+    }
+    text
+}
+
+fn report(objective: &str, events: &str, args: &[&str]) -> Ran {
+    let place = scratch("report");
+    let path = place.path().join("specs.yaml");
+    std::fs::write(&path, specs(objective)).expect("writable");
+    let mut command = Command::new(BINARY);
+    command.arg("report").arg("--specs").arg(&path).args(["--events", "-"]);
+    command.args(["--service", "shop"]).args(args);
+    run("nines", &mut command, events.as_bytes(), LIMIT)
+}
+
+fn json(objective: &str, events: &str, period: &str) -> Value {
+    let ran = report(objective, events, &["--period", period, "--format", "json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    serde_json::from_str(&ran.stdout).expect("JSON")
+}
+
+fn worst<'r>(report: &'r Value, length: &str) -> &'r Value {
+    let all = report["slos"][0]["worst"].as_array().expect("a curve");
+    all.iter().find(|one| one["length"] == length).expect(length)
+}
+
+#[test]
+fn the_worst_windows_of_a_day_are_the_published_ones() {
+    let outages = [(100, 160), (400, 430), (3_600, 3_720), (50_000, 50_010)];
+    let (mut parts, mut now) = (Vec::new(), 0);
+    for (start, end) in outages {
+        parts.extend([(now, start, 1, 1, 0), (start, end, 1, 0, 1)]);
+        now = end;
+    }
+    parts.push((now, 86_400, 1, 1, 0));
+    let all = json("99.9%", &events(&parts), "2026-11-01");
+    for (length, down, start) in [
+        ("1m", 60, 100),
+        ("2m", 120, 3_600),
+        ("10m", 120, 3_120),
+        ("1h", 190, 100),
+        ("2h", 210, 0),
+        ("12h", 210, 0),
+        ("1d", 220, 0),
+    ] {
+        let one = worst(&all, length);
+        let began = Timestamp::from_secs(MONTH + start).to_string();
+        assert_eq!((&one["bad"], &one["start"]), (&down.into(), &began.into()), "{length}");
+    }
+    assert_eq!(worst(&all, "1h")["sli"], "0.947222222");
+    let incidents = all["slos"][0]["incidents"].as_array().expect("a list");
+    assert_eq!(incidents.len(), 3, "two outages are 240 s apart");
+    assert_eq!(all["slos"][0]["budget"]["spent_seconds"], "220");
+}
+
+#[test]
+fn the_knee_of_a_quarter_is_where_the_incident_was() {
+    // Ninety days with two hours at 8 % errors.
+    let (day, begin) = (86_400, 40 * 86_400);
+    let parts = [
+        (0, begin, 60, 600, 0),
+        (begin, begin + 7_200, 60, 552, 48),
+        (begin + 7_200, 90 * day, 60, 600, 0),
+    ];
+    let all = json("99.9%", &events(&parts), "last-90d");
+    let slis: Vec<_> = ["1m", "2h", "6h", "1d"].map(|length| worst(&all, length)["sli"].clone()).into();
+    assert_eq!(slis, ["0.92", "0.92", "0.973333333", "0.993333333"]);
+    assert_eq!(all["slos"][0]["sli"], "0.999925925");
+    let began = Timestamp::from_secs(MONTH + begin).to_string();
+    assert_eq!(worst(&all, "2h")["start"], began);
+}
+
+#[test]
+fn user_time_is_that_of_segments() {
+    // Events at 0, 10, 20 … and a gap that is longer than the cutoff.
+    let parts = [
+        (0, 20, 10, 1, 0),
+        (20, 40, 10, 0, 1),
+        (40, 60, 10, 1, 0),
+        (650, 670, 10, 1, 0),
+    ];
+    let all = json("99.9%", &events(&parts), "2026-11-01");
+    let uptime = &all["slos"][0]["uptime"];
+    let seconds = ["up_seconds", "down_seconds", "inactive_seconds"].map(|key| uptime[key].clone());
+    assert_eq!(seconds, ["40", "20", "600"]);
+    assert_eq!(uptime["ratio"], "0.666666666");
+    assert_eq!(all["slos"][0]["sli"], "0.75");
+}
+
+#[test]
+fn zones_and_evidence_of_a_finished_month_are_the_published_ones() {
+    // Thirty days at one probe in 10 s, all bad ones alone; met and breached by single probes.
+    for (objective, bad, state, zones, any_time) in [
+        ("99.9%", 232, "met", [232, 287], None),
+        ("99.9%", 233, "not yet proven", [232, 287], None),
+        ("99.9%", 287, "breached", [232, 287], None),
+        ("99.99%", 17, "met", [17, 36], None),
+        ("99.99%", 36, "breached", [17, 36], None),
+        ("99.99%", 52, "breached", [17, 36], Some(20.0)),
+    ] {
+        let all = json(objective, &scattered(bad), "2026-11");
+        let singly = &all["slos"][0]["evidence"]["singly"];
+        assert_eq!((&singly["bad"], &singly["total"]), (&bad.into(), &259_200.into()));
+        assert_eq!(singly["state"], state, "{objective} {bad}");
+        assert_eq!(singly["met_at_most"], zones[0], "{objective}");
+        assert_eq!(singly["breached_at_least"], zones[1], "{objective}");
+        assert_eq!(singly["clustering"], 1.0);
+        if let Some(level) = any_time {
+            assert_eq!(singly["any_time"]["breached"], level);
+        }
+    }
+    let clean = json("99.999%", &scattered(0), "2026-11");
+    let evidence = &clean["slos"][0]["evidence"];
+    let singly = &evidence["singly"];
+    assert_eq!((&singly["met_at_most"], &singly["breached_at_least"]), (&Value::Null, &6.into()));
+    assert_eq!(singly["interval"], serde_json::json!(["0.999988442", "1"]));
+    assert_eq!(singly["any_time"]["needed"], 378_840);
+    assert_eq!((&evidence["state"], &evidence["supported"]), (&"not yet proven".into(), &"0.999653271".into()));
+}
+
+/// A month of probes every 10 s, of which this many fail, one at a time.
+fn scattered(bad: i64) -> String {
+    let (mut parts, mut now) = (Vec::new(), 0);
+    for n in 0..bad {
+        let at = 10 + n * 4_000;
+        parts.extend([(now, at, 10, 1, 0), (at, at + 10, 10, 0, 1)]);
+        now = at + 10;
+    }
+    parts.push((now, 30 * 86_400, 10, 1, 0));
+    events(&parts)
+}
+
+#[test]
+fn agreements_and_promises_fail_a_pipeline_where_it_asks() {
+    // 2 % of the month is bad: the agreement on 99 % owes its first tier.
+    let month = 30 * 86_400;
+    let text = events(&[(0, month / 50, 10, 0, 1), (month / 50, month, 10, 1, 0)]);
+    let code = |args: &[&str]| {
+        let args: Vec<&str> = ["--period", "2026-11"].iter().chain(args).copied().collect();
+        report("99.9%", &text, &args).code
+    };
+    assert_eq!(code(&[]), Some(0));
+    for wish in ["broken", "credit", "unproven"] {
+        assert_eq!(code(&["--fail-on", wish]), Some(4), "{wish}");
+    }
+    assert_eq!(code(&["--fail-on", "no-data"]), Some(0));
+    let ran = report("99.9%", &text, &["--period", "2026-11"]);
+    let owed = "a credit of 10% is owed (below 99%)";
+    assert!(ran.stdout.contains(owed), "{}", ran.stdout);
+    let ran = report("99.9%", &text, &["--period", "2026-11", "--format", "markdown"]);
+    assert!(ran.stdout.starts_with("# service shop, 2026-11-01T00:00:00Z"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("| sla | checkout | shop/availability |"), "{}", ran.stdout);
+    let ran = report("99.9%", &text, &["--period", "2026-11", "--format", "csv"]);
+    let lines: Vec<&str> = ran.stdout.split("\r\n").collect();
+    assert_eq!((lines.len(), lines[3]), (4, ""), "{lines:?}");
+    assert!(lines[1].starts_with("slo,shop/availability,shop/availability,2026-11-01T"), "{lines:?}");
+    assert!(lines[2].starts_with("agreement,sla,") && lines[2].ends_with(",0.1"), "{lines:?}");
+}
+
+#[test]
+fn what_cannot_be_reported_is_told_with_what_can() {
+    let told = |args: &[&str]| {
+        let ran = report("99.9%", "", args);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        ran.stderr
+    };
+    assert!(told(&["--period", "2026-13"]).contains("2026-Q4"));
+    assert!(told(&["--time-zone", "Mars/Olympus"]).contains("Europe/Berlin"));
+    let ran = report("99.9%", "", &["--team", "blue"]);
+    assert_eq!(ran.code, Some(2), "one thing at a time: {}", ran.stderr);
+}

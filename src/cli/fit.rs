@@ -53,7 +53,7 @@ impl Source {
                 let histories = Histories { series, of: &of };
                 let Some((_, last)) = backtest::ticks(histories) else { continue };
                 let status = backtest::status_at(histories, slo, last);
-                measured.insert(slo.id.clone(), Measured::of(&status, histories));
+                measured.insert(slo.id.clone(), Measured::of(&status));
             }
         }
         Ok(Source::Specs(Box::new(catalog), measured))

@@ -142,6 +142,9 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["budget left".to_owned(), left(status)],
         ["accounting".to_owned(), text(&status["accounting"])],
         ["evidence".to_owned(), text(&status["evidence"])],
+        ["supported".to_owned(), supported(status)],
+        ["budget gone in".to_owned(), gone(status)],
+        ["quiet".to_owned(), quiet(status)],
         ["state".to_owned(), state(slo)],
     ];
     let targets = slo["notification_targets"].as_array().into_iter().flatten();
@@ -159,6 +162,54 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         rows.push([format!("burn over {}", text(&burn["window"])), rate]);
     }
     rows
+}
+
+/// The availability that is supported, and what that rests on.
+fn supported(status: &Value) -> String {
+    let proof = &status["proof"];
+    let share = status["supported"].as_str().and_then(|text| text.parse::<Share>().ok());
+    let Some(share) = share else { return number::NO_DATA.to_owned() };
+    let n = proof["outages"].as_u64().unwrap_or(0);
+    let outages = if n == 1 { "1 outage".to_owned() } else { format!("{n} outages") };
+    let earliest = match proof["earliest"].as_str() {
+        Some(at) => format!("; proven on {at} at the earliest"),
+        None => String::new(),
+    };
+    format!(
+        "{share} since {}, {outages} in {}, taken to last {}{earliest}",
+        text(&proof["since"]),
+        time(&proof["observed_seconds"]),
+        time(&proof["assumed_outage_seconds"]),
+    )
+}
+
+/// When the budget is gone, by the look-back that says so first and the one that says so last.
+fn gone(status: &Value) -> String {
+    let told = |value: &Value| match value.as_str() {
+        Some("never") => "not at this rate".to_owned(),
+        Some("unknown") | None => number::NO_DATA.to_owned(),
+        Some(_) => time(value),
+    };
+    let (soonest, latest) = (&status["exhaustion"], &status["exhaustion_latest"]);
+    match soonest == latest {
+        true => told(soonest),
+        false => format!("{}, or {} by another look-back", told(soonest), told(latest)),
+    }
+}
+
+/// The chance that nothing fails in the time ahead.
+fn quiet(status: &Value) -> String {
+    let quiet = &status["quiet"];
+    match quiet["chance"].as_str().and_then(|text| text.parse::<Share>().ok()) {
+        Some(chance) => format!("{chance} that no outage begins in {}", time(&quiet["seconds"])),
+        None => number::NO_DATA.to_owned(),
+    }
+}
+
+/// Seconds for people.
+fn time(seconds: &Value) -> String {
+    let seconds = seconds.as_str().and_then(|text| text.parse().ok());
+    seconds.map_or(number::NO_DATA.to_owned(), number::seconds)
 }
 
 /// So many events: whole ones, or slices to the hundredth, cut up.

@@ -9,6 +9,7 @@ use crate::engine::report::{Failure, History, Question};
 use crate::engine::series::Series;
 use crate::engine::{self, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
+use crate::model::uptime;
 use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
 use crate::serve::Archive;
 
@@ -147,7 +148,9 @@ pub fn past_of_ledger(
         let failures = counted.iter().filter_map(|series| failures.get(series));
         let mut failures: Vec<Failure> = failures.flatten().copied().collect();
         failures.sort_by_key(|failure| failure.start);
-        (state.slo.id.clone(), History { series, revisions, failures })
+        let cutoff = engine.probes().iter().filter(|one| state.slo.probes.contains(&one.probe.id));
+        let cutoff = cutoff.map(|one| uptime::cutoff(one.probe.interval, one.probe.timeout)).max();
+        (state.slo.id.clone(), History { series, revisions, failures, cutoff })
     };
     Ok(engine.slos().iter().map(history).collect())
 }

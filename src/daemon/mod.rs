@@ -58,7 +58,7 @@ pub struct Daemon {
     core: JoinHandle<()>,
     core_ended: oneshot::Receiver<()>,
     writer: Arc<Writer>,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    server: Serving,
     stop_server: oneshot::Sender<()>,
     commands: mpsc::Receiver<Command>,
 }
@@ -123,11 +123,7 @@ impl Daemon {
         let archive = Arc::new(history::LedgerArchive::new(&settings.load()));
         let site =
             Site { engine, settings, own, archive, readiness, load, commands: commands_in, clock };
-        let (stop_server, stopped) = oneshot::channel();
-        let server = tokio::spawn(server.run(site, async {
-            // An error says that the daemon is gone, which ends serving just as well.
-            let _ = stopped.await;
-        }));
+        let (server, stop_server) = start_serving(server, site);
         Ok(Daemon {
             address,
             references,
@@ -245,6 +241,16 @@ fn watch_ledger(writer: Arc<Writer>) -> watch::Receiver<Readiness> {
         }
     });
     readiness
+}
+
+/// Serves the site until the sender that comes back speaks or is dropped.
+fn start_serving(server: Server, site: Site) -> (Serving, oneshot::Sender<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn(server.run(site, async {
+        // An error says that the daemon is gone, which ends serving just as well.
+        let _ = stopped.await;
+    }));
+    (serving, stop)
 }
 
 /// Probes the references with a prober of their own, so that they start on time however many
@@ -381,6 +387,9 @@ fn pager(notifier: Option<&Notifier>) -> Pager {
 
 /// Where notices go at present, if anywhere.
 type Pager = Arc<ArcSwapOption<notify::Handle>>;
+
+/// Serving HTTP, until it ends.
+type Serving = tokio::task::JoinHandle<std::io::Result<()>>;
 
 /// What the prober hands to the engine.
 type Reports = Vec<Report>;

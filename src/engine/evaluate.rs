@@ -15,10 +15,11 @@ use crate::model::window::Period;
 use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Timestamp};
 
 use super::forecast;
+use super::monitor::Epoch;
 use super::revision::Revision;
 use super::series::Series;
 use super::slices;
-use super::status::{Accounting, Burn, Coverage, SloStatus};
+use super::status::{Accounting, Burn, Coverage, Proof, SloStatus};
 
 /// The histories that make up one SLO, read as one.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,8 @@ pub struct Moment<'a> {
     slots: Option<Histories<'a>>,
     /// What was promised when; nothing if the SLO always promised what it does.
     revisions: &'a [Revision],
+    /// Since when evidence counts.
+    epoch: Epoch,
     /// Windows that are asked for more than once.
     known: Vec<(Duration, Tally)>,
 }
@@ -90,6 +93,7 @@ impl<'a> Moment<'a> {
             end: histories.iter().filter_map(|series| series.end_before(at)).max(),
             slots: None,
             revisions: &[],
+            epoch: Epoch::default(),
             known: Vec::new(),
         }
     }
@@ -97,6 +101,11 @@ impl<'a> Moment<'a> {
     /// The same, each slot held to the revision that was in force when it was due.
     pub fn under(self, revisions: &'a [Revision]) -> Self {
         Moment { revisions, ..self }
+    }
+
+    /// The same, with evidence that counts from another moment on.
+    pub fn since(self, epoch: Epoch) -> Self {
+        Moment { epoch, ..self }
     }
 
     /// The same, with every window of an SLO counted once and for all.
@@ -385,13 +394,14 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         let Spending { counted, allowed_ppb } = moment.spending(slo, window);
         Burn { window, counted, allowed_ppb }
     };
-    let record = moment.histories.record();
+    let record = moment.epoch.record(moment.histories);
     let accounting = Accounting::of(&budget);
     let evidence = match accounting {
         Accounting::Spent | Accounting::Lost => Evidence::Breached,
         _ if is_met(&record, &whole, slo.objective) => Evidence::Met,
         _ => Evidence::NotYetProven,
     };
+    let (exhaustion, exhaustion_latest) = forecast::exhaustion(moment, slo, &budget);
     SloStatus {
         at: moment.at,
         period,
@@ -400,11 +410,22 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         budget,
         coverage: moment.coverage(&whole, slo),
         burns: windows.into_iter().map(burn).collect(),
-        exhaustion: forecast::exhaustion(moment, slo, &budget),
+        exhaustion,
+        exhaustion_latest,
         accounting,
         evidence,
-        supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
-        assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+        proof: Proof {
+            since: moment.epoch.from.max(moment.first.unwrap_or(moment.at)),
+            record,
+            supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
+            assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+            earliest: match evidence {
+                Evidence::NotYetProven => {
+                    record.earliest(slo.objective, DECLARED_OUTAGE, moment.at)
+                }
+                Evidence::Met | Evidence::Breached => None,
+            },
+        },
         pairs,
     }
 }

@@ -14,17 +14,18 @@ use super::evaluate::Moment;
 use super::series::EventRun;
 use super::status::Exhaustion;
 
-/// The least time to exhaustion over the look-backs that are burning and still going on: each
-/// long window of the alert policy whose short window burns above 1, with the rate of the
-/// latter, the present one.
-pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion {
+/// The least and the greatest time to exhaustion over the look-backs that are burning and still
+/// going on: each long window of the alert policy whose short window burns above 1, with the rate
+/// of the latter, the present one. Never is greater than any time.
+pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> (Exhaustion, Exhaustion) {
+    let both = |exhaustion| (exhaustion, exhaustion);
     if budget.counted.total() == 0 {
-        return Exhaustion::Unknown;
+        return both(Exhaustion::Unknown);
     }
     if budget.is_spent() {
-        return Exhaustion::In(Duration::ZERO);
+        return both(Exhaustion::In(Duration::ZERO));
     }
-    let Some(policy) = &slo.policy else { return Exhaustion::Never };
+    let Some(policy) = &slo.policy else { return both(Exhaustion::Never) };
     let burning = |window| {
         let spending = moment.spending(slo, window);
         spending.burns_above((1, 1)).then_some(spending.counted)
@@ -33,19 +34,22 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> Exhaustion
     let rates: Vec<_> =
         pairs.filter_map(|pair| burning(pair.long).and(burning(pair.short))).collect();
     if rates.is_empty() {
-        return Exhaustion::Never;
+        return both(Exhaustion::Never);
     }
-    let soonest = match slo.window {
+    let times: Vec<Option<Duration>> = match slo.window {
         Window::Rolling(length) => {
             let past = Past::read(moment, slo, length, budget);
-            rates.iter().filter_map(|rate| past.project(*rate)).min()
+            rates.iter().map(|rate| past.project(*rate)).collect()
         }
         Window::Calendar(_) => {
             let present = Present::read(moment, slo, budget);
-            rates.iter().filter_map(|rate| present.project(*rate)).min()
+            rates.iter().map(|rate| present.project(*rate)).collect()
         }
     };
-    soonest.map_or(Exhaustion::Never, Exhaustion::In)
+    let told = |time: Option<Duration>| time.map_or(Exhaustion::Never, Exhaustion::In);
+    let soonest = times.iter().flatten().min().copied();
+    let latest = times.iter().copied().reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b)));
+    (told(soonest), told(latest.flatten()))
 }
 
 /// The failures inside the window, and how much they may still grow.
@@ -227,13 +231,13 @@ mod tests {
         }
     }
 
-    /// 30 days of per-second events with full outages (start, length), then an hour in which
-    /// `per_mille` of 1,000 events a second fail. The window's budget is judged per event, so
-    /// every second counts 1,000 events throughout.
-    fn project(outages: &[(i64, u32)], per_mille: u64) -> Exhaustion {
+    /// 30 days of per-second events with full outages (start, length), the last second of which
+    /// has so many bad ones of 10,000. The window's budget is judged per event, so every second
+    /// counts 10,000 events throughout.
+    fn project(outages: &[(i64, u32)], bad: u64) -> Exhaustion {
         let mut series = Series::default();
         let second = Duration::from_secs(1);
-        let tally = |outcome| Tally::of(outcome, 1_000);
+        let tally = |outcome| Tally::of(outcome, 10_000);
         let mut now = 0;
         for &(start, length) in outages {
             let from = Timestamp::from_secs(now);
@@ -243,7 +247,7 @@ mod tests {
         }
         let from = Timestamp::from_secs(now);
         series.push(from, second, (30 * DAY - 1 - now) as u32, tally(Outcome::Good));
-        let burning = Tally { good: 1_000 - per_mille, bad: per_mille, ..Tally::ZERO };
+        let burning = Tally { good: 10_000 - bad, bad, ..Tally::ZERO };
         series.push(Timestamp::from_secs(30 * DAY - 1), second, 1, burning);
         let slo = Slo {
             policy: slo().policy.map(|policy| {
@@ -259,7 +263,7 @@ mod tests {
         let window = slo.window.longest();
         let counted = Counted::of(histories.window(window, at), slo.unknown);
         let budget = Budget::new(counted, slo.objective, window);
-        exhaustion(&Moment::new(histories, at), &slo, &budget)
+        exhaustion(&Moment::new(histories, at), &slo, &budget).0
     }
 
     fn days(exhaustion: Exhaustion) -> f64 {
@@ -273,31 +277,62 @@ mod tests {
     fn old_failures_expire_before_the_budget_is_gone() {
         // 600 s of outage 29 days ago, 1,200 s five days ago, now 0.2 %: dividing what is left
         // by the rate says 4.583 days, the projection 8.056.
-        let projected = days(project(&[(DAY, 600), (25 * DAY, 1_200)], 2));
+        let projected = days(project(&[(DAY, 600), (25 * DAY, 1_200)], 20));
         assert!((projected - 8.056).abs() < 0.002, "{projected}");
     }
 
     #[test]
     fn a_slow_burn_from_clean_takes_its_time() {
-        // 2x from clean: half the window.
-        let projected = days(project(&[], 2));
-        assert!((projected - 15.0).abs() < 0.001, "{projected}");
+        // 2x from clean: half the window; 1.5x: two thirds of it.
+        for (bad, expect) in [(20, 15.0), (15, 20.0)] {
+            let projected = days(project(&[], bad));
+            assert!((projected - expect).abs() < 0.001, "{projected}");
+        }
     }
 
     #[test]
     fn a_rate_within_the_budget_never_exhausts_it() {
-        // Half the budget used 20 days ago, now exactly at the budget.
-        assert_eq!(project(&[(10 * DAY, 1_296)], 1), Exhaustion::Never);
+        // Half the budget used 20 days ago, now at the budget, and at eight tenths of it, for
+        // which dividing what is left by the rate says 18.75 days.
+        assert_eq!(project(&[(10 * DAY, 1_296)], 10), Exhaustion::Never);
+        assert_eq!(project(&[(10 * DAY, 1_296)], 8), Exhaustion::Never);
+    }
+
+    #[test]
+    fn look_backs_that_differ_give_a_band() {
+        // The last minute burns fast, the last five less so.
+        let (mut series, second) = (Series::default(), Duration::from_secs(1));
+        let each = |bad| Tally { good: 1_000 - bad, bad, ..Tally::ZERO };
+        let parts = [(0, 30 * DAY - 300, 0), (30 * DAY - 300, 30 * DAY - 60, 2)];
+        for (start, end, bad) in parts.into_iter().chain([(30 * DAY - 60, 30 * DAY, 50)]) {
+            series.push(Timestamp::from_secs(start), second, (end - start) as u32, each(bad));
+        }
+        let mut policy = slo().policy.map(|policy| (*policy).clone()).expect("a policy");
+        let pair = |long, short| Pair {
+            long: Duration::from_secs(long),
+            short: Duration::from_secs(short),
+            ..policy.pairs[0].clone()
+        };
+        policy.pairs = vec![pair(300, 60), pair(600, 300)];
+        let slo = Slo { policy: Some(Arc::new(policy)), ..slo() };
+        let (series, at) = ([series], Timestamp::from_secs(30 * DAY));
+        let histories = Histories { series: &series, of: &[0] };
+        let counted = Counted::of(histories.window(slo.window.longest(), at), slo.unknown);
+        let budget = Budget::new(counted, slo.objective, slo.window.longest());
+        let (soonest, latest) = exhaustion(&Moment::new(histories, at), &slo, &budget);
+        // 50x: 14.4 h of clean budget; 11.6x, the mean of five minutes: about 2.6 d.
+        assert!((days(soonest) - 0.6).abs() < 0.01, "{soonest:?}");
+        assert!((days(latest) - 2.58).abs() < 0.01, "{latest:?}");
     }
 
     #[test]
     fn a_spent_budget_is_gone_now_and_no_data_gives_no_forecast() {
-        assert_eq!(project(&[(DAY, 3_000)], 2), Exhaustion::In(Duration::ZERO));
+        assert_eq!(project(&[(DAY, 3_000)], 20), Exhaustion::In(Duration::ZERO));
         let slo = slo();
         let budget = Budget::new(Counted::default(), slo.objective, slo.window.longest());
         let histories = Histories { series: &[], of: &[] };
         let moment = Moment::new(histories, Timestamp::from_secs(0));
         let read = exhaustion(&moment, &slo, &budget);
-        assert_eq!(read, Exhaustion::Unknown);
+        assert_eq!(read, (Exhaustion::Unknown, Exhaustion::Unknown));
     }
 }

@@ -6,6 +6,7 @@
 //! keep builds the same state again.
 
 mod blind;
+mod epoch;
 mod layout;
 mod reload;
 mod restore;
@@ -19,6 +20,7 @@ use crate::model::{
 };
 
 pub use blind::{Blindness, CUT_OFF_AFTER};
+pub use epoch::Epoch;
 
 use super::alert::{self, Alert, AlertKind, Notice};
 use super::evaluate::{self, Histories, Moment};
@@ -206,7 +208,7 @@ impl Engine {
             return None;
         }
         let moment = Moment::new(self.judged(state), at).over_slots(histories);
-        let moment = moment.under(state.revisions());
+        let moment = moment.under(state.revisions()).since(state.account.epoch);
         let pairs = evaluate::firing_pairs(&moment, &slo, &[]);
         Some(evaluate::evaluate(&moment, &slo, pairs))
     }
@@ -396,7 +398,7 @@ impl Engine {
         let state = &self.slos[slo];
         let (slots, declared) = (self.histories(state), state.slo_at(at));
         let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
-        let moment = moment.under(state.revisions());
+        let moment = moment.under(state.revisions()).since(state.account.epoch);
         let pairs = evaluate::firing_pairs(&moment, &declared, &before);
         let fires = alert::burn_conditions(&declared, &pairs);
         let exhausted = evaluate::is_exhausted(&moment, &declared);

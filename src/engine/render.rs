@@ -15,7 +15,7 @@ use crate::model::{Slo, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::revision::Revision;
-use super::status::{Exhaustion, SloStatus};
+use super::status::{Exhaustion, Proof, SloStatus};
 
 /// An SLO with what is known of it; `null` for a status before the first evaluation.
 pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Alert]) -> Value {
@@ -107,9 +107,12 @@ pub fn status_json(status: &SloStatus) -> Value {
     put("budget", budget_json(&status.budget));
     put("accounting", status.accounting.words().into());
     put("evidence", status.evidence.words().into());
-    put("supported", status.supported_ppb.and_then(ppb_text).into());
+    put("supported", status.proof.supported_ppb.and_then(ppb_text).into());
+    put("proof", proof_json(status));
     put("burn", burns_json(status));
     put("exhaustion", exhaustion_json(status.exhaustion));
+    put("exhaustion_latest", exhaustion_json(status.exhaustion_latest));
+    put("quiet", quiet_json(status));
     put("totals", tally_json(status.totals));
     Value::Object(map)
 }
@@ -120,6 +123,40 @@ pub(super) fn bounds(tally: Tally) -> (Option<String>, Option<String>) {
     let expected = u128::from(tally.expected());
     let of = |good: u64| decimal::ratio(good.into(), expected);
     (of(tally.good), of(tally.good.saturating_add(tally.unknown)))
+}
+
+/// What the evidence rests on.
+fn proof_json(status: &SloStatus) -> Value {
+    let Proof { since, record, assumed_outage, earliest, .. } = status.proof;
+    json!({
+        "since": since.to_string(),
+        "observed_seconds": seconds_json(record.observed),
+        "outages": record.outages,
+        "outage_seconds": seconds_json(record.outage_time),
+        "assumed_outage_seconds": seconds_json(assumed_outage),
+        "earliest": earliest.map(|at| at.to_string()),
+    })
+}
+
+/// The chance that no outage begins in what is left of a calendar period, or in a rolling
+/// window's length.
+fn quiet_json(status: &SloStatus) -> Value {
+    let ahead = match status.period.end.since(status.at) {
+        Duration::ZERO => status.period.length(),
+        rest => rest,
+    };
+    let chance = status.proof.record.quiet_chance(ahead);
+    let parts = chance.map(|chance| (chance * 1e5).floor() as i128);
+    json!({
+        "seconds": seconds_json(ahead),
+        "chance": parts.and_then(|parts| decimal::ratio(parts, 100_000)),
+    })
+}
+
+/// Decimal text, cut.
+pub(super) fn seconds_json(time: Duration) -> Value {
+    let micros = i128::try_from(time.as_micros()).unwrap_or(i128::MAX);
+    decimal::ratio(micros, 1_000_000).into()
 }
 
 /// A budget: how much there was, is spent and is left.
@@ -162,10 +199,7 @@ fn exhaustion_json(exhaustion: Exhaustion) -> Value {
     match exhaustion {
         Exhaustion::Unknown => "unknown".into(),
         Exhaustion::Never => "never".into(),
-        Exhaustion::In(left) => {
-            let micros = i128::try_from(left.as_micros()).unwrap_or(i128::MAX);
-            decimal::ratio(micros, 1_000_000).into()
-        }
+        Exhaustion::In(left) => seconds_json(left),
     }
 }
 
@@ -178,7 +212,7 @@ mod tests {
     use super::*;
     use crate::engine::status::{Accounting, Burn, Coverage};
     use crate::model::budget::{Budget, Counted, Spending};
-    use crate::model::evidence::Evidence;
+    use crate::model::evidence::{self, Evidence};
 
     #[test]
     fn unknown_time_bounds_what_can_be_said() {
@@ -210,12 +244,22 @@ mod tests {
             coverage: Coverage { numerator: 1, denominator: 1 },
             burns: vec![burn(300, Counted { good: 2, bad: 1 }), burn(3_600, Counted::default())],
             exhaustion: Exhaustion::In(Duration::from_millis(11_400_500)),
+            exhaustion_latest: Exhaustion::Never,
             accounting: Accounting::WithinBudget,
             evidence: Evidence::NotYetProven,
-            supported_ppb: Some(998_000_000),
-            assumed_outage: Duration::from_secs(300),
+            proof: Proof {
+                since: Timestamp::from_secs(1_769_904_000 - 30 * 86_400),
+                record: evidence::Record {
+                    observed: Duration::from_secs(30 * 86_400),
+                    outages: 1,
+                    outage_time: Duration::from_secs(600),
+                },
+                supported_ppb: Some(998_000_000),
+                assumed_outage: Duration::from_secs(600),
+                earliest: Some(Timestamp::from_secs(1_775_520_000)),
+            },
             pairs: Vec::new(),
         };
-        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"scheduled":2592000,"sli":"0.999768518","sli_high":"0.999768518","sli_low":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
+        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","exhaustion_latest":"never","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"proof":{"assumed_outage_seconds":"600","earliest":"2026-04-07T00:00:00Z","observed_seconds":"2592000","outage_seconds":"600","outages":1,"since":"2026-01-02T00:00:00Z"},"quiet":{"chance":"0.35355","seconds":"2592000"},"scheduled":2592000,"sli":"0.999768518","sli_high":"0.999768518","sli_low":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
     }
 }

@@ -102,6 +102,18 @@ impl Revisions {
         self.revisions.iter().rev().find(|revision| revision.from <= at)
     }
 
+    /// Since when evidence for what is promised now has been gathered: since its objective, its
+    /// threshold and its probes are what they are.
+    pub(super) fn epoch(&self) -> Timestamp {
+        let Some(last) = self.revisions.last() else { return Timestamp::MIN };
+        let promise = |revision: &Revision| {
+            let Revision { objective, threshold, .. } = revision;
+            (*objective, *threshold, revision.probes.clone())
+        };
+        let same = self.revisions.iter().rev().take_while(|one| promise(one) == promise(last));
+        same.last().map_or(Timestamp::MIN, |first| first.from)
+    }
+
     /// Whether the SLO is declared now.
     pub(super) fn is_declared(&self) -> bool {
         self.revisions.last().is_some_and(Revision::is_declared)
@@ -309,6 +321,27 @@ mod tests {
         revisions.revise(revision(20, 6, &[1]));
         let in_force = |n| revisions.in_force(at(n)).map(|revision| revision.objective.ppb());
         assert_eq!([9, 10, 19, 20].map(in_force), [None, Some(5), Some(5), Some(6)]);
+    }
+
+    #[test]
+    fn an_epoch_begins_with_another_promise_and_with_nothing_less() {
+        let mut revisions = Revisions::default();
+        assert_eq!(revisions.epoch(), Timestamp::MIN);
+        revisions.revise(Revision { from: Timestamp::MIN, ..revision(0, 5, &[1]) });
+        assert_eq!(revisions.epoch(), Timestamp::MIN);
+        revisions.revise(Revision { unknown: UnknownPolicy::Good, ..revisions.all()[0].clone() });
+        let other = Revision { from: at(10), unknown: UnknownPolicy::Good, ..revision(0, 6, &[1]) };
+        revisions.revise(other.clone());
+        assert_eq!(revisions.epoch(), at(10));
+        revisions.revise(Revision {
+            from: at(20),
+            window: Duration::from_secs(2).into(),
+            ..other.clone()
+        });
+        assert_eq!(revisions.epoch(), at(10), "another window is no other promise per event");
+        revisions.withdraw(at(30));
+        revisions.revise(Revision { from: at(40), ..other });
+        assert_eq!(revisions.epoch(), at(40), "it was not declared for a while");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::model::{Probe, SeriesId, Slo, Timestamp};
 
 use super::alert::Alert;
 use super::counters::Counters;
+use super::monitor::Epoch;
 use super::revision::{Revision, Revisions};
 use super::slices::Slices;
 use super::status::SloStatus;
@@ -45,6 +46,8 @@ pub(super) struct Account {
     pub lines: Vec<usize>,
     /// How far back the histories are needed.
     pub memory: Duration,
+    /// Since when evidence counts.
+    pub epoch: Epoch,
 }
 
 impl SloState {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted, Spending};
-use crate::model::evidence::Evidence;
+use crate::model::evidence::{self, Evidence};
 use crate::model::window::Period;
 use crate::model::{Tally, Timestamp, decimal};
 
@@ -27,16 +27,32 @@ pub struct SloStatus {
     pub burns: Vec<Burn>,
     /// When the budget will be gone.
     pub exhaustion: Exhaustion,
+    /// The same by the look-back that says so latest.
+    pub exhaustion_latest: Exhaustion,
     /// What was counted.
     pub accounting: Accounting,
     /// What may be claimed.
     pub evidence: Evidence,
-    /// The availability that the history supports at 95 %, in parts per billion.
-    pub supported_ppb: Option<u32>,
-    /// The mean outage length that the evidence assumes.
-    pub assumed_outage: Duration,
+    /// What that rests on.
+    pub proof: Proof,
     /// Which pairs of the alert policy fire, in the policy's order.
     pub pairs: Vec<bool>,
+}
+
+/// What evidence rests on. It may be looked at as often as one likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Since when it counts: what is promised has been the same, and history has been there.
+    pub since: Timestamp,
+    /// Known time and outages since then.
+    pub record: evidence::Record,
+    /// The availability that they support at 95 %, in parts per billion.
+    pub supported_ppb: Option<u32>,
+    /// The mean outage length that is assumed.
+    pub assumed_outage: Duration,
+    /// When the objective could be supported at the earliest, if from now on nothing fails; none
+    /// where it is met or breached.
+    pub earliest: Option<Timestamp>,
 }
 
 /// The burn rate over one look-back window.

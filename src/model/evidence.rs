@@ -1,11 +1,12 @@
 //! What may be claimed about a service, beside what was counted.
 //!
 //! This file has the rule of a daemon that looks all the time; `finished` has that of a window
-//! that is over, `peeking` what single probes show, `tails` the distributions. The unit of evidence is the outage, because failures come in outages and not one by one.
-//! Outages are taken as a Poisson process, their mean length is declared (and raised to the
-//! observed mean); both assumptions are printed beside every verdict. The rule may be looked at
-//! as often as one likes: it is the Poisson limit of a test martingale with a Beta(1/2, 1/2)
-//! prior cut at the budget (Ville's inequality), so peeking does not inflate its error.
+//! that is over, `peeking` what single probes show, `tails` the distributions. The unit of
+//! evidence is the outage, because failures come in outages and not one by one. Outages are taken
+//! as a Poisson process, their mean length is declared (and raised to the observed mean); both
+//! assumptions are printed beside every verdict. The rule may be looked at as often as one likes:
+//! it is the Poisson limit of a test martingale with a Beta(1/2, 1/2) prior cut at the budget
+//! (Ville's inequality), so peeking does not inflate its error.
 
 pub mod finished;
 pub mod peeking;
@@ -114,12 +115,15 @@ impl Record {
         Some(now.plus(needed.saturating_sub(self.observed)).ceil_second())
     }
 
-    /// What this record has that an earlier one of the same history had not yet.
+    /// What this record has that an earlier one of the same history had not yet. An outage that
+    /// went on in between is one of its own.
     pub fn since(&self, earlier: &Record) -> Record {
+        let outage_time = self.outage_time.saturating_sub(earlier.outage_time);
+        let begun = self.outages.saturating_sub(earlier.outages);
         Record {
             observed: self.observed.saturating_sub(earlier.observed),
-            outages: self.outages.saturating_sub(earlier.outages),
-            outage_time: self.outage_time.saturating_sub(earlier.outage_time),
+            outages: begun.max(u64::from(!outage_time.is_zero())),
+            outage_time,
         }
     }
 
@@ -129,6 +133,18 @@ impl Record {
         let (observed, ahead) = (self.observed.as_secs_f64(), ahead.as_secs_f64());
         let chance = (observed / (observed + ahead)).powf(self.outages as f64 + 0.5);
         (observed > 0.0).then_some(chance)
+    }
+}
+
+impl std::ops::Add for Record {
+    type Output = Record;
+
+    fn add(self, other: Record) -> Record {
+        Record {
+            observed: self.observed + other.observed,
+            outages: self.outages + other.outages,
+            outage_time: self.outage_time + other.outage_time,
+        }
     }
 }
 

@@ -224,7 +224,7 @@ fn write_measures(out: &mut Exposition, slos: &Slos) {
     });
     let help = "The availability that the history supports at 95 % confidence.";
     write("nines_slo_supported_ratio", help, |status| {
-        status.supported_ppb.map(|ppb| f64::from(ppb) / f64::from(PPB))
+        status.proof.supported_ppb.map(|ppb| f64::from(ppb) / f64::from(PPB))
     });
     let help = "When the SLO was last evaluated.";
     write("nines_slo_last_evaluation_timestamp_seconds", help, |s| Some(s.at.as_secs_f64()));

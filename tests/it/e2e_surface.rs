@@ -29,6 +29,7 @@ fn routes() -> Vec<String> {
         other => other
             .replace("{service}", "shop")
             .replace("{slo}", "availability")
+            .replace("{scope}", "service")
             .replace("{name}", "shop"),
     });
     let routes: Vec<_> = filled.collect();

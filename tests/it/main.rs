@@ -24,6 +24,7 @@ mod e2e_hostile_clients;
 mod e2e_hostile_targets;
 mod e2e_kill;
 mod e2e_reload;
+mod e2e_report;
 mod e2e_scrape;
 mod e2e_secrets;
 mod e2e_self_isolation;

@@ -114,7 +114,8 @@ fn the_knee_of_a_quarter_is_where_the_incident_was() {
         (begin + 7_200, 90 * day, 60, 600, 0),
     ];
     let all = json("99.9%", &events(&parts), "last-90d");
-    let slis: Vec<_> = ["1m", "2h", "6h", "1d"].map(|length| worst(&all, length)["sli"].clone()).into();
+    let slis: Vec<_> =
+        ["1m", "2h", "6h", "1d"].map(|length| worst(&all, length)["sli"].clone()).into();
     assert_eq!(slis, ["0.92", "0.92", "0.973333333", "0.993333333"]);
     assert_eq!(all["slos"][0]["sli"], "0.999925925");
     let began = Timestamp::from_secs(MONTH + begin).to_string();
@@ -124,12 +125,7 @@ fn the_knee_of_a_quarter_is_where_the_incident_was() {
 #[test]
 fn user_time_is_that_of_segments() {
     // Events at 0, 10, 20 … and a gap that is longer than the cutoff.
-    let parts = [
-        (0, 20, 10, 1, 0),
-        (20, 40, 10, 0, 1),
-        (40, 60, 10, 1, 0),
-        (650, 670, 10, 1, 0),
-    ];
+    let parts = [(0, 20, 10, 1, 0), (20, 40, 10, 0, 1), (40, 60, 10, 1, 0), (650, 670, 10, 1, 0)];
     let all = json("99.9%", &events(&parts), "2026-11-01");
     let uptime = &all["slos"][0]["uptime"];
     let seconds = ["up_seconds", "down_seconds", "inactive_seconds"].map(|key| uptime[key].clone());
@@ -166,7 +162,10 @@ fn zones_and_evidence_of_a_finished_month_are_the_published_ones() {
     assert_eq!((&singly["met_at_most"], &singly["breached_at_least"]), (&Value::Null, &6.into()));
     assert_eq!(singly["interval"], serde_json::json!(["0.999988442", "1"]));
     assert_eq!(singly["any_time"]["needed"], 378_840);
-    assert_eq!((&evidence["state"], &evidence["supported"]), (&"not yet proven".into(), &"0.999653271".into()));
+    assert_eq!(
+        (&evidence["state"], &evidence["supported"]),
+        (&"not yet proven".into(), &"0.999653271".into())
+    );
 }
 
 /// A month of probes every 10 s, of which this many fail, one at a time.
@@ -204,7 +203,10 @@ fn agreements_and_promises_fail_a_pipeline_where_it_asks() {
     let ran = report("99.9%", &text, &["--period", "2026-11", "--format", "csv"]);
     let lines: Vec<&str> = ran.stdout.split("\r\n").collect();
     assert_eq!((lines.len(), lines[3]), (4, ""), "{lines:?}");
-    assert!(lines[1].starts_with("slo,shop/availability,shop/availability,2026-11-01T"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("slo,shop/availability,shop/availability,2026-11-01T"),
+        "{lines:?}"
+    );
     assert!(lines[2].starts_with("agreement,sla,") && lines[2].ends_with(",0.1"), "{lines:?}");
 }
 

@@ -14,7 +14,7 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
         let window = text(&report["application"]["window"]);
         writeln!(out, "{} needs {needs} over {window}.\n", cell(name))?;
     }
-    row(out, &["SLO", "promised", "delivered", "coverage", "budget", "", "evidence"])?;
+    row(out, &["SLO", "promised", "delivered", "coverage", "budget", "kept", "evidence"])?;
     row(out, &["---"; 7])?;
     for slo in items(&report["slos"]) {
         let said = &slo["sentences"];
@@ -69,7 +69,8 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
         row(out, &["---"; 3])?;
     }
     for incident in incidents {
-        let cells = [&incident["start"], &incident["end"], &incident["sentence"]].map(text);
+        let cells = [&incident["shown"]["start"], &incident["shown"]["end"], &incident["sentence"]]
+            .map(text);
         row(out, &cells)?;
     }
     if let Some(n) = slo["incidents_left_out"].as_u64().filter(|n| *n > 0) {

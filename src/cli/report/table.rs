@@ -13,7 +13,7 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}\n{}\n", title(report), text(&report["headline"]))?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["SLO", "PROMISED", "DELIVERED", "COVERAGE", "BUDGET", "", "EVIDENCE"]);
+    table.set_header(["SLO", "PROMISED", "DELIVERED", "COVERAGE", "BUDGET", "KEPT", "EVIDENCE"]);
     for slo in items(&report["slos"]) {
         let said = &slo["sentences"];
         table.add_row([
@@ -55,7 +55,7 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {sentence}")?;
     }
     for incident in items(&slo["incidents"]) {
-        let (start, end) = (text(&incident["start"]), text(&incident["end"]));
+        let (start, end) = (text(&incident["shown"]["start"]), text(&incident["shown"]["end"]));
         writeln!(out, "  incident {start} to {end}: {}", text(&incident["sentence"]))?;
     }
     if let Some(n) = slo["incidents_left_out"].as_u64().filter(|n| *n > 0) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::engine::Engine;
 use crate::engine::status::{Coverage, SloStatus};
-use crate::engine::{Engine, evaluate::Histories};
 use crate::model::budget::Counted;
 use crate::model::evidence::{Evidence, Record};
 use crate::model::{SloId, Timestamp};
@@ -25,22 +25,22 @@ pub struct Measured {
     pub supported_ppb: Option<u32>,
     /// The mean outage length that the evidence assumes.
     pub assumed_outage: Duration,
-    /// Known time and outages of the whole history.
+    /// Known time and outages since what is promised has been the same.
     pub record: Record,
 }
 
 impl Measured {
-    /// From an evaluation and the histories behind it.
-    pub fn of(status: &SloStatus, histories: Histories<'_>) -> Self {
+    /// From an evaluation.
+    pub fn of(status: &SloStatus) -> Self {
         Measured {
             at: status.at,
             counted: status.budget.counted,
             unknown: status.tally.unknown,
             coverage: status.coverage,
             evidence: status.evidence,
-            supported_ppb: status.supported_ppb,
-            assumed_outage: status.assumed_outage,
-            record: histories.record(),
+            supported_ppb: status.proof.supported_ppb,
+            assumed_outage: status.proof.assumed_outage,
+            record: status.proof.record,
         }
     }
 }
@@ -50,6 +50,6 @@ impl Engine {
     pub fn measured(&self, id: &SloId) -> Option<Measured> {
         let state = self.slo(id.as_str())?;
         let status = state.status.as_ref().filter(|status| status.budget.counted.total() > 0)?;
-        Some(Measured::of(status, self.histories(state)))
+        Some(Measured::of(status))
     }
 }

@@ -188,6 +188,7 @@ impl Engine {
                 account.lines.push(at);
             }
         }
+        self.begin_epochs();
         self.lines.iter_mut().filter_map(Line::measure).collect()
     }
 

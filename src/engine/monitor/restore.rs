@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::epoch::KeptEpoch;
 use super::layout::{Line, counted};
 use super::{Effect, Engine, SLICE};
 use crate::engine::alert::{self, Life};
@@ -71,6 +72,9 @@ pub(super) struct KeptTotals {
     /// The same for histories that some slots only are part of, by the rule.
     #[serde(default)]
     ruled: Vec<(u32, Rule, [u64; 4])>,
+    /// What epochs saw of which not everything is brought back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    epochs: Vec<KeptEpoch>,
 }
 
 impl Engine {
@@ -260,14 +264,16 @@ impl Engine {
                 }
             }
         }
-        let kept = KeptTotals { at: at.micros(), totals, ruled };
+        let kept = KeptTotals { at: at.micros(), totals, ruled, epochs: self.kept_epochs() };
         let json = serde_json::to_string(&kept).expect("a struct of numbers always becomes JSON");
         Record::State { name: TOTALS.to_owned(), json }
     }
 
     /// Adds to each history what was counted before anything that was restored.
     fn apply_totals(&mut self) {
-        let Some(KeptTotals { at, totals, ruled }) = self.kept.totals.take() else { return };
+        let totals = self.kept.totals.take();
+        self.restore_epochs(totals.as_ref().map(|kept| &kept.epochs[..]).unwrap_or_default());
+        let Some(KeptTotals { at, totals, ruled, .. }) = totals else { return };
         let at = Timestamp::from_micros(at);
         let whole = |(series, threshold, counts)| (series, Rule::always(threshold), counts);
         for (series, rule, counts) in totals.into_iter().map(whole).chain(ruled) {

@@ -22,7 +22,11 @@ pub(super) fn secs(n: u64) -> Duration {
 }
 
 /// Two probes at their own intervals, an SLO over both and a latency SLO over the first.
-fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -> Arc<Catalog> {
+pub(super) fn catalog(
+    intervals: [u64; 2],
+    unknown: UnknownPolicy,
+    short: ShortThreshold,
+) -> Arc<Catalog> {
     let service: crate::model::Name = "svc".parse().expect("valid");
     let probe = |name: &str, interval| Probe {
         id: format!("svc/{name}").parse().expect("valid"),
@@ -79,7 +83,7 @@ fn catalog(intervals: [u64; 2], unknown: UnknownPolicy, short: ShortThreshold) -
     Arc::new(Catalog { services: vec![service], policies: vec![policy], ..Catalog::default() })
 }
 
-fn engine(catalog: &Arc<Catalog>) -> Engine {
+pub(super) fn engine(catalog: &Arc<Catalog>) -> Engine {
     let ids = catalog.probes().zip(1..).map(|(probe, n)| (probe.id.clone(), SeriesId(n))).collect();
     let options = Options { vantage: "here".to_owned(), resend_delay: secs(60) };
     Engine::new(Arc::clone(catalog), &ids, options)

@@ -11,7 +11,7 @@ use crate::model::catalog::UnknownPolicy;
 use crate::model::uptime::{self, Uptime};
 use crate::model::window::Period;
 use crate::model::worst::{Grid, Timeline, Worst, curve};
-use crate::model::{Outcome, Probe, Run, Tally, Timestamp, Verdict};
+use crate::model::{Outcome, Run, Tally, Timestamp, Verdict};
 
 /// Most borders over which worst windows are found exactly; beyond it, on a grid of one minute.
 const MAX_BORDERS: usize = 20_000;
@@ -29,6 +29,9 @@ pub struct History {
     pub revisions: Vec<Revision>,
     /// Why probes failed, by time.
     pub failures: Vec<Failure>,
+    /// How far events may be apart without the time between them being lost; none where nothing
+    /// says how often they come.
+    pub cutoff: Option<Duration>,
 }
 
 /// Consecutive failures of one probe for one reason.
@@ -124,13 +127,9 @@ impl Past {
     }
 
     /// Up, down and inactive time of each probe, added up.
-    pub fn uptime(&self, probes: &[&Probe]) -> Uptime {
-        let of = |(series, probe): (&Series, Option<&&Probe>)| {
-            let cutoff = match probe {
-                Some(probe) => uptime::cutoff(probe.interval, probe.timeout),
-                // Events tell no interval; a minute is what people wait.
-                None => MINUTE,
-            };
+    pub fn uptime(&self, cutoff: Option<Duration>) -> Uptime {
+        let cutoff = cutoff.unwrap_or(MINUTE);
+        let of = |series: &Series| {
             let stretch = |run: EventRun| uptime::Stretch {
                 start: run.start,
                 step: run.step,
@@ -139,8 +138,7 @@ impl Past {
             };
             Uptime::of(series.runs().map(stretch), cutoff)
         };
-        let probes = probes.iter().map(Some).chain(std::iter::repeat(None));
-        let all = self.series.iter().zip(probes).map(of);
+        let all = self.series.iter().map(of);
         all.fold(Uptime::default(), |all, one| Uptime {
             up: all.up + one.up,
             down: all.down + one.down,

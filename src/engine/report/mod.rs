@@ -34,7 +34,7 @@ use crate::model::evidence::{DECLARED_OUTAGE, Evidence, Record};
 use crate::model::uptime::Uptime;
 use crate::model::window::Period;
 use crate::model::worst::{SIZES, Worst};
-use crate::model::{Application, Catalog, Objective, Probe, Service, Slo, SloId, Tally, Timestamp};
+use crate::model::{Application, Catalog, Objective, Service, Slo, SloId, Tally, Timestamp};
 use history::Past;
 
 /// What a report is about.
@@ -201,8 +201,6 @@ impl<'a> Question<'a> {
             .with_rest(rest(judged, slo, &past))
             .in_parts(slo.method.parts());
         let (incidents, left_out) = incidents(judged, slo, &history.failures, past.until);
-        let probes = service.probes.iter().filter(|probe| slo.probes.contains(&probe.id));
-        let probes: Vec<&Probe> = probes.collect();
         let unknown = tally_of_unknown(tally, slo.unknown);
         SloReport {
             service,
@@ -217,7 +215,7 @@ impl<'a> Question<'a> {
             incidents,
             left_out,
             worst: history::worst(judged, slo.unknown, &past, &SIZES),
-            uptime: past.uptime(&probes),
+            uptime: past.uptime(history.cutoff),
             revisions: during(&history.revisions, self.period),
         }
     }

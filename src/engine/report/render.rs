@@ -4,12 +4,10 @@
 //! Ratios and seconds are decimal text, cut toward worse; a key without a value is `null`. What
 //! people read stands beside the numbers under `sentence` and `sentences`.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{AgreementReport, Incident, Kept, Proof, Report, Settlement, Singly, SloReport, words};
-use crate::engine::render::{bounds, budget_json, ppb_text, revisions_json};
+use crate::engine::render::{bounds, budget_json, ppb_text, revisions_json, seconds_json};
 use crate::engine::status::Accounting;
 use crate::model::budget::Budget;
 use crate::model::catalog::Agreement;
@@ -81,6 +79,7 @@ pub fn agreement_json(agreement: &Agreement) -> Value {
 
 fn slo_json(report: &SloReport<'_>) -> Value {
     let budget = &report.budget;
+    let incident = |incident| incident_json(incident, budget);
     let mut json = json!({
         "slo": report.slo.id.as_str(),
         "service": report.service.name.as_str(),
@@ -94,7 +93,7 @@ fn slo_json(report: &SloReport<'_>) -> Value {
         "budget": period_budget_json(budget),
         "coverage": report.coverage.ratio(),
         "evidence": proof_json(&report.proof, report),
-        "incidents": report.incidents.iter().map(|one| incident_json(one, budget)).collect::<Value>(),
+        "incidents": report.incidents.iter().map(incident).collect::<Value>(),
         "incidents_left_out": report.left_out,
         "worst": report.worst.iter().map(|one| worst_json(one, budget)).collect::<Value>(),
         "uptime": uptime_json(&report.uptime),
@@ -200,6 +199,10 @@ fn incident_json(incident: &Incident, budget: &Budget) -> Value {
         "cost_ratio": ratio,
         "cost_seconds": seconds_json(budget.cost_time(incident.bad)),
         "reasons": incident.reasons.iter().map(reason).collect::<Value>(),
+        "shown": {
+            "start": incident.start.floor_second().to_string(),
+            "end": incident.end.ceil_second().to_string(),
+        },
         "sentence": words::incident(incident, budget),
     })
 }
@@ -214,6 +217,7 @@ fn worst_json(worst: &Worst, budget: &Budget) -> Value {
         "bad": counted.bad,
         "sli": counted.sli(),
         "percent": number::percent(counted.good, counted.total()),
+        "shown": {"start": worst.start.floor_second().to_string()},
         "sentence": words::worst(worst, budget),
     })
 }
@@ -255,9 +259,4 @@ fn settlement_json(agreement: &Agreement, settled: &Settlement) -> Value {
 
 fn period_json(period: Period) -> Value {
     json!({"start": period.start.to_string(), "end": period.end.to_string()})
-}
-
-fn seconds_json(time: Duration) -> Value {
-    let micros = i128::try_from(time.as_micros()).unwrap_or(i128::MAX);
-    decimal::ratio(micros, 1_000_000).into()
 }

@@ -7,7 +7,7 @@ use crate::engine::series::Series;
 use crate::model::catalog::{Credit, Dependency, Impact, Method};
 use crate::model::check::{Check, TcpCheck};
 use crate::model::window::{Calendar, Unit, Zone};
-use crate::model::{BadReason, Name, Outcome, Run, Share, Verdict};
+use crate::model::{BadReason, Name, Outcome, Probe, Run, Share, Verdict};
 
 /// 2026-11-01T00:00:00Z.
 const MONTH: i64 = 1_793_491_200;
@@ -368,10 +368,11 @@ fn evidence_of_a_clean_month_is_that_of_one_look() {
     );
     assert_eq!(open["singly"]["state"], "met", "single probes would show what outages do not");
     assert!(open["earliest"].as_str().is_some_and(|at| at.starts_with("2027-03")), "{open}");
-    // Thirty failures that come as one outage: by itself it says a thirtieth.
+    // Thirty failures that come as one outage: 1 - 4.7439 * 300 / 2,592,000.
     let one = evidence("99.9%", &[(DAY, DAY + 300)]);
     assert_eq!((&one["singly"]["clustering"], &one["outages"]), (&30.0.into(), &1.into()));
-    assert_eq!(one["state"], "not yet proven");
+    assert_eq!((&one["state"], &one["supported"]), (&"met".into(), &"0.999450941".into()));
+    assert_eq!(evidence("99.95%", &[(DAY, DAY + 300)])["state"], "not yet proven");
 }
 
 #[test]

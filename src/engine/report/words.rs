@@ -33,13 +33,15 @@ fn events(parts: u64, budget: &Budget) -> String {
 
 /// What the budget was and how much of it is spent.
 pub(super) fn spent(budget: &Budget) -> String {
-    let Some((left, whole)) = budget.left() else { return number::NO_DATA.to_owned() };
-    let spent = whole.saturating_sub_signed(left);
+    let (cost, allowed) = budget.cost(budget.counted.bad);
+    if allowed == 0 {
+        return number::NO_DATA.to_owned();
+    }
     format!(
         "{} of {} spent ({})",
         number::duration(budget.cost_time(budget.counted.bad)),
         number::duration(budget.total_time()),
-        number::percent_up(spent, whole),
+        number::percent_up(cost, allowed),
     )
 }
 
@@ -104,7 +106,11 @@ pub(super) fn worst(worst: &Worst, budget: &Budget) -> String {
     if worst.counted.bad == 0 {
         return format!("no {size} had a bad event");
     }
-    format!("the worst {size} was {} and began at {}", good(worst.counted, budget), worst.start)
+    format!(
+        "the worst {size} was {} and began at {}",
+        good(worst.counted, budget),
+        worst.start.floor_second()
+    )
 }
 
 /// An incident in one sentence.

@@ -143,7 +143,8 @@ proptest! {
             .map(|start| (list.counted(at(start), at(start + length as i64)).bad, start))
             .max_by_key(|(bad, start)| (*bad, std::cmp::Reverse(*start)));
         let found = curve(&list, period(0, end), &[secs(length)]);
-        let found = found.first().map(|worst| (worst.counted.bad, worst.start.micros() / 1_000_000));
+        let plain = |worst: &Worst| (worst.counted.bad, worst.start.micros() / 1_000_000);
+        let found = found.first().map(plain);
         prop_assert_eq!(found, naive);
     }
 

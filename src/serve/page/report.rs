@@ -147,7 +147,7 @@ fn slo(slo: &Value) -> SloPart {
     let worst = |one: &Value| WorstRow {
         length: text(&one["length"]),
         percent: text(&one["percent"]),
-        start: text(&one["start"]),
+        start: text(&one["shown"]["start"]),
     };
     let lost = |one: &&Value| one["bad"].as_u64().is_some_and(|bad| bad > 0);
     SloPart {
@@ -169,8 +169,8 @@ fn slo(slo: &Value) -> SloPart {
 fn incident(incident: &Value) -> IncidentRow {
     IncidentRow {
         slo: text(&incident["slo"]),
-        start: text(&incident["start"]),
-        end: text(&incident["end"]),
+        start: text(&incident["shown"]["start"]),
+        end: text(&incident["shown"]["end"]),
         open: incident["open"] == true,
         sentence: text(&incident["sentence"]),
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use askama::Template;
 
-use crate::engine::{Engine, Revision, SloState, SloStatus};
+use crate::engine::status::Proof;
+use crate::engine::{Engine, Revision, SloState, SloStatus, report};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{Slo, Tally, Timestamp, Window, number};
 use crate::serve::api::MAX_PERIODS;
@@ -21,6 +22,7 @@ pub struct SloPage {
     version: &'static str,
     assets: String,
     service: String,
+    service_name: String,
     team: String,
     links: Vec<(String, String)>,
     description: String,
@@ -79,6 +81,7 @@ impl SloPage {
             version: VERSION,
             assets: super::assets_version(),
             service: service.title().to_owned(),
+            service_name: service.name.to_string(),
             team: state.team.clone(),
             links: links(service),
             description: slo.description.clone().unwrap_or_default(),
@@ -139,16 +142,9 @@ fn revisions(state: &SloState) -> Vec<String> {
 
 /// What may be claimed, with the assumption it rests on.
 fn claim(status: &SloStatus) -> String {
-    let evidence = status.evidence.words();
-    let Some(ppb) = status.supported_ppb else {
-        return format!("What may be claimed: {evidence}.");
-    };
-    let supported = number::percent_ppb(ppb);
-    let outage = number::duration(status.assumed_outage);
-    format!(
-        "What may be claimed: {evidence}. With 95 % confidence the history supports {supported}, \
-         taking outages to last {outage} on average."
-    )
+    let Proof { since, supported_ppb, assumed_outage, earliest, .. } = status.proof;
+    let claim = report::claim(status.evidence, supported_ppb, assumed_outage, earliest);
+    format!("What may be claimed of the time since {since}: {claim}.")
 }
 
 fn pairs(slo: &Slo, status: &SloStatus) -> Vec<PairView> {

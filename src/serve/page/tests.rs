@@ -136,7 +136,7 @@ fn one_slo_is_explained_now_and_at_the_moment_of_its_alert() {
     ] {
         assert!(now.contains(part), "{part}");
     }
-    assert!(now.contains("With 95 % confidence the history supports 99.9254342 %"), "{now}");
+    assert!(now.contains("with 95 % confidence 99.9254342 % is supported"), "{now}");
     let then = NOW.minus(std::time::Duration::from_secs(600));
     let then = page("artifact-registry/availability", Some(then)).expect("declared");
     assert!(then.contains("Meeting objective") && then.contains("As it stood at"));

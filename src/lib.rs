@@ -2,7 +2,7 @@
 //!
 //! Folders are layers; each looks only to the left:
 //!
-//! `model <- spec <- engine <- {probe, ledger, notify, serve} <- daemon <- cli <- main`
+//! `model <- spec <- engine <- {probe, source, ledger, notify, serve} <- daemon <- cli <- main`
 
 pub mod cli;
 pub mod clock;
@@ -13,4 +13,5 @@ pub mod model;
 pub mod notify;
 pub mod probe;
 pub mod serve;
+pub mod source;
 pub mod spec;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nines::clock::Clock;
 use nines::engine::schedule::Grid;
-use nines::engine::{Effect, Engine, Options};
+use nines::engine::{Counted, Effect, Engine, Options};
 use nines::ledger::{self, Ledger, Writer};
 use nines::model::check::{Connection, HttpCheck, HttpExpect, HttpVersion, TlsOptions};
 use nines::model::{
@@ -243,7 +243,7 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
         description: None,
         probes: probes.iter().map(id).collect(),
         latency_under: Some(Duration::from_millis(50)),
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: "99.9%".parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),
@@ -356,6 +356,7 @@ fn core(
                                 engine.observe(it, &mut effects);
                             }
                             Report::Missed(series, run) => engine.miss(series, run, &mut effects),
+                            Report::Counted(it) => engine.count(it, &mut effects),
                         }
                     }
                     keep(&writer, effects);
@@ -378,7 +379,7 @@ fn see(report: &Report) -> Vec<Seen> {
         Report::Observed(it) | Report::Doubted(it, _) => {
             vec![(it.due, Some(it.lag), it.verdict.outcome() == Outcome::Good)]
         }
-        Report::Missed(_, run) => {
+        Report::Missed(_, run) | Report::Counted(Counted { run, .. }) => {
             (0..run.n).map(|k| (run.start.plus(run.step * k), None, false)).collect()
         }
     }

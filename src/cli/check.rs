@@ -174,14 +174,19 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
         Window::Calendar(_) => format!("the shortest {}", slo.window),
     };
     let budget = format!("{} of budget in {window}", number::duration(each.budget));
-    if let Some(prometheus) = &slo.prometheus {
-        return vec![format!("{budget}; measured by Prometheus `{}`", prometheus.server)];
-    }
     let costs = percent(each.lost_probe);
+    let source = slo.source.as_ref().map(|source| format!("counted by {source}"));
+    if let (Some(source), Event::Unknown) = (&source, each.event) {
+        return vec![format!("{budget}; {source}")];
+    }
     let mut lines = vec![match each.event {
         Event::Slice => format!("{budget}; one bad slice costs {costs}"),
+        Event::Interval => {
+            format!("{budget}; one interval in which all fails costs {costs}, if traffic is even")
+        }
         _ => format!("{budget}; one failed probe costs {costs}"),
     }];
+    lines.extend(source);
     for severity in Severity::ALL {
         let fires = |pair: &&feasibility::PairFeasibility| pair.pair.severity == severity;
         let words = |pair| pair_words(pair, each.event);

@@ -100,6 +100,7 @@ pub fn options(settings: &Settings, config: &Config) -> spec::Options {
         retention: settings.retention,
         allow_files_outside: config.allow_files_outside.unwrap_or(false),
         egress: settings.egress.clone(),
+        prometheus: settings.prometheus.clone(),
     }
 }
 

@@ -12,12 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::reload::{Loaded, Source};
 use crate::daemon::{Daemon, files};
-use crate::model::Settings;
 use crate::model::settings::Alerting;
+use crate::model::source::Measure;
 use crate::model::time::parse_duration;
+use crate::model::{self, Settings};
 use crate::serve::ReloadFailure;
 use crate::spec::config::{Config, parse_base_url, parse_listen};
-use crate::spec::{self, Problem, SourceFile};
+use crate::spec::{self, Level, Problem, SourceFile};
 
 use super::logging::{self, LogFormat, LogLevel};
 use super::{Failure, flags};
@@ -157,14 +158,9 @@ fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
     let specs = files::read_specs(&settings.specs)?;
     let loaded = spec::load(&specs, &flags::options(&settings, &config));
     let loaded = loaded.map_err(Failure::Invalid)?;
-    let unmeasured =
-        loaded.catalog.slos().find_map(|(_, slo)| Some((&slo.id, slo.prometheus.as_ref()?)));
-    if let Some((slo, prometheus)) = unmeasured {
-        anyhow::bail!(
-            "{slo} is measured by Prometheus `{}`, which this version cannot ask; use a source of \
-             type nines, or leave it out of --specs",
-            prometheus.server
-        );
+    let unmeasured = unmeasured(&loaded, &settings);
+    if !unmeasured.is_empty() {
+        return Err(Failure::Invalid(unmeasured).into());
     }
     let warnings = super::check::config_warnings(&config, Some(&loaded));
     for warning in warnings.iter().chain(&loaded.warnings) {
@@ -175,6 +171,29 @@ fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
     }
     let fingerprint = fingerprint(config_file.iter().chain(&specs));
     Ok(Loaded { settings, catalog: loaded.catalog, fingerprint })
+}
+
+/// SLOs whose sources cannot be asked, as errors at their places.
+fn unmeasured(loaded: &spec::Loaded, settings: &Settings) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (_, slo) in loaded.catalog.slos() {
+        let Some(model::Source::Prometheus(asked)) = &slo.source else { continue };
+        let known = settings.prometheus.iter().any(|server| server.name == asked.server);
+        let (message, hint) = match (&asked.measure, known) {
+            (Measure::Ratio { .. }, _) => (
+                format!("{} is a ratio that Prometheus `{}` works out", slo.id, asked.server),
+                "a ratio cannot be counted: ask for `good` or `bad`, and `total`",
+            ),
+            (_, false) => (
+                format!("{}: no Prometheus `{}` in the config file", slo.id, asked.server),
+                "name the server under `prometheus` in the file of --config.file",
+            ),
+            _ => continue,
+        };
+        let warning = loaded.places.warning(slo.id.as_str(), message, Some(hint.to_owned()));
+        problems.extend(warning.map(|warning| Problem { level: Level::Error, ..warning }));
+    }
+    problems
 }
 
 fn settings(flags: &Flags, config: &Config) -> anyhow::Result<Settings> {

@@ -132,6 +132,7 @@ impl Core {
                     engine.observe(observation, &mut effects);
                 }
                 Report::Missed(series, run) => engine.miss(series, run, &mut effects),
+                Report::Counted(counted) => engine.count(counted, &mut effects),
             }
         }
         drop(engine);

@@ -12,6 +12,7 @@ use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::uptime;
 use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
 use crate::serve::Archive;
+use crate::source;
 
 /// The number of every probe of the catalogue; new ones are durable when this returns.
 ///
@@ -28,12 +29,23 @@ pub fn series_of(
 }
 
 /// Hands everything that the engine may still need back to it, and tells what was damaged.
+/// Returns what sources kept to go on, by name.
 ///
 /// # Errors
 /// The ledger cannot be read.
-pub fn restore(ledger: &mut Ledger, engine: &mut Engine, now: Timestamp) -> anyhow::Result<()> {
+pub fn restore(
+    ledger: &mut Ledger,
+    engine: &mut Engine,
+    now: Timestamp,
+) -> anyhow::Result<BTreeMap<String, String>> {
     let since = now.minus(engine.memory());
-    let report = ledger.restore(since, &mut |restored| take(engine, restored))?;
+    let mut of_sources = BTreeMap::new();
+    let report = ledger.restore(since, &mut |restored| match restored {
+        Restored::State { name, json } if name.starts_with(source::STATE) => {
+            of_sources.insert(name.to_owned(), json.to_owned());
+        }
+        restored => take(engine, restored),
+    })?;
     engine.finish_restore();
     for damage in &report.damage {
         tracing::error!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
@@ -44,7 +56,7 @@ pub fn restore(ledger: &mut Ledger, engine: &mut Engine, now: Timestamp) -> anyh
         newest = ?report.newest.map(|newest| newest.to_string()),
         "history restored"
     );
-    Ok(())
+    Ok(of_sources)
 }
 
 fn take(engine: &mut Engine, restored: Restored<'_>) {

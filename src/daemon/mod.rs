@@ -31,6 +31,7 @@ use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestam
 use crate::notify::{self, Notifier};
 use crate::probe::{self, Prober, Report};
 use crate::serve::{self, Command, Load, Readiness, Server, Site};
+use crate::source::{self, Servers, Sources};
 
 use self::core::Core;
 use self::faults::Faults;
@@ -77,7 +78,7 @@ impl Daemon {
         let server = Server::bind(settings.listen)?.with_places(places);
         let address = server.local_addr();
         let notifier = start_notifier(&settings)?;
-        let Alive { engine, series, writer, clock, now, history_end } =
+        let Alive { engine, series, writer, clock, now, history_end, orders } =
             come_alive(&settings, catalog).await?;
 
         let probes = probes(&engine, &series);
@@ -86,11 +87,13 @@ impl Daemon {
         let in_flight_max = probe::in_flight_max(descriptors, places);
         let config = probing(&settings, in_flight_max);
         let references = start_references(&settings, clock, now, &sink)?;
+        let sources = start_sources(&settings, orders, clock, &sink)?;
         let prober = Prober::start(probes, clock, config, now, sink)?;
         let faults = Arc::new(Faults::new(&settings, prober.meters(), clock, history_end));
         let pager = pager(notifier.as_ref());
         let (load_in, load) = watch::channel(Load { success_at: now, failure: None });
-        let own = Arc::new(Own::new(&settings, &engine, &faults, &writer, &pager, load.clone()));
+        let own = Own::new(&settings, &engine, &faults, &writer, &pager, load.clone());
+        let own = Arc::new(own.with_sources(sources.meters()));
         let core = Core {
             engine: Arc::clone(&engine),
             clock,
@@ -111,6 +114,7 @@ impl Daemon {
             fingerprint,
             settings: Arc::clone(&settings),
             prober,
+            sources,
             notifier,
             pager,
             writer: Arc::clone(&writer),
@@ -178,9 +182,10 @@ impl Daemon {
     /// The disk does not take what was left.
     pub async fn stop(self) -> anyhow::Result<()> {
         drop(self.reloads);
-        let Parts { prober, notifier } =
+        let Parts { prober, sources, notifier } =
             self.reloader.await.context("the part that reloads has broken down")?;
         prober.stop().await;
+        sources.stop().await;
         if let Some(references) = self.references {
             settle(&self.faults).await;
             references.stop().await;
@@ -274,6 +279,17 @@ fn start_references(
     Ok(Some(Prober::start(probes, clock, config, now, sink.clone())?))
 }
 
+/// Begins to ask those who count in place of probes.
+fn start_sources(
+    settings: &Settings,
+    orders: Vec<source::Order>,
+    clock: Clock,
+    sink: &mpsc::Sender<Reports>,
+) -> anyhow::Result<Sources> {
+    let servers = Servers::new(&settings.prometheus, &settings.egress, &Servers::default())?;
+    Ok(Sources::start(orders, servers, clock, sink.clone()))
+}
+
 /// Waits until no verdict waits for evidence any more, but not for ever.
 async fn settle(faults: &Faults) {
     let deadline = tokio::time::Instant::now() + HOLD_LATE_MAX;
@@ -288,6 +304,8 @@ const SETTLE_LOOK: Duration = Duration::from_millis(50);
 struct Restored {
     ledger: Ledger,
     engine: Engine,
+    /// What sources kept to go on, by name.
+    of_sources: BTreeMap<String, String>,
     series: BTreeMap<ProbeId, SeriesId>,
 }
 
@@ -300,22 +318,28 @@ struct Alive {
     /// When it began.
     now: Timestamp,
     history_end: Option<Timestamp>,
+    /// What somebody else counts.
+    orders: Vec<source::Order>,
 }
 
 /// Restores history and accounts for the time since its end.
 async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Alive> {
-    let Restored { ledger, mut engine, series } = restore(settings, catalog).await?;
+    let restored = restore(settings, catalog).await?;
+    let Restored { ledger, mut engine, mut of_sources, series } = restored;
     let history_end = engine.history_end();
     let clock = clock_after(&engine);
     let now = clock.now();
     // The prober starts with the slots that are due after this moment.
     let after = now.plus(Duration::from_micros(1));
-    let first_due = |probe: &Probe| {
-        Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
-    };
+    let first_due = |probe: &Probe| Grid::of(probe, &settings.vantage).first_due_at_or_after(after);
+    let orders = source::orders(
+        &probes(&engine, &series),
+        |id| of_sources.remove(&format!("{}{id}", source::STATE)),
+        |series, probe| (first_due(probe), engine.counted_until(series)),
+    );
     let effects = engine.start(first_due, now);
     let writer = keep(Arc::new(Writer::start(ledger, clock)?), effects).await?;
-    Ok(Alive { engine, series, writer, clock, now, history_end })
+    Ok(Alive { engine, series, writer, clock, now, history_end, orders })
 }
 
 /// Opens the ledger and rebuilds the engine's state from it.
@@ -326,8 +350,8 @@ async fn restore(settings: &Settings, catalog: Catalog) -> anyhow::Result<Restor
         let mut ledger = Ledger::open(&path, ledger::Options::default())?;
         let series = history::series_of(&mut ledger, &catalog, &vantage)?;
         let mut engine = Engine::new(Arc::new(catalog), &series, options);
-        history::restore(&mut ledger, &mut engine, clock::wall_now())?;
-        Ok(Restored { ledger, engine, series })
+        let of_sources = history::restore(&mut ledger, &mut engine, clock::wall_now())?;
+        Ok(Restored { ledger, engine, of_sources, series })
     });
     restored.await?
 }

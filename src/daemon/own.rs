@@ -8,7 +8,7 @@ use crate::engine::fault::Cause;
 use crate::engine::isolation::{Sight, Standing};
 use crate::engine::witness::Sign;
 use crate::ledger::{self, Writer};
-use crate::model::{Settings, UnknownReason};
+use crate::model::{ProbeId, Settings, UnknownReason};
 use crate::probe::{self, LAG_EDGES_MICROS, Meters};
 use crate::serve::exposition::{Exposition, Labels};
 use crate::serve::faults::{FaultReading, ReferenceReading, write_faults};
@@ -17,6 +17,8 @@ use crate::serve::own::{
 };
 
 use crate::serve::Load;
+use crate::serve::sources::{SourceReading, write_sources};
+use crate::source;
 use tokio::sync::watch;
 
 use super::Pager;
@@ -36,6 +38,7 @@ pub struct Own {
     durations: Arc<Mutex<Histogram>>,
     load: watch::Receiver<Load>,
     faults: Arc<Faults>,
+    sources: Arc<source::Meters>,
 }
 
 impl Own {
@@ -57,7 +60,13 @@ impl Own {
             durations: Arc::new(Mutex::new(Histogram::new(Arc::new(EVALUATION_EDGES)))),
             load,
             faults: Arc::clone(faults),
+            sources: Arc::default(),
         }
+    }
+
+    /// The same, with what sources count about themselves.
+    pub fn with_sources(self, sources: Arc<source::Meters>) -> Self {
+        Own { sources, ..self }
     }
 
     /// Where the engine's thread writes down how long evaluations took.
@@ -126,6 +135,18 @@ impl Own {
         }
     }
 
+    fn sources(&self) -> Vec<SourceReading> {
+        let reading = |(slo, reading): (ProbeId, source::Reading)| SourceReading {
+            slo: slo.to_string(),
+            requests: reading.requests,
+            failures: reading.failures,
+            success_at: reading.success_at,
+            counted: reading.counted,
+            unknown: reading.unknown,
+        };
+        self.sources.readings().into_iter().map(reading).collect()
+    }
+
     fn ledger(&self, out: &mut Exposition) {
         let stats = self.writer.stats();
         let reading = LedgerReading {
@@ -166,6 +187,7 @@ impl SelfMetrics for Own {
         self.engine(out);
         write_faults(out, &self.faults());
         self.ledger(out);
+        write_sources(out, &self.sources());
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own::write_evaluation(out, &durations);
         let pager = self.pager.load();

@@ -17,6 +17,7 @@ use crate::model::{Catalog, Probe, ProbeId, SeriesId, Settings};
 use crate::notify::Notifier;
 use crate::probe::Prober;
 use crate::serve::{Load, ReloadFailure};
+use crate::source::{Servers, Sources};
 
 /// Where a configuration is read from.
 pub trait Source: Send + Sync {
@@ -57,6 +58,8 @@ pub struct Reloader {
     pub settings: Arc<ArcSwap<Settings>>,
     /// What probes.
     pub prober: Prober,
+    /// What asks those who count in place of probes.
+    pub sources: Sources,
     /// What pages, if anything does.
     pub notifier: Option<Notifier>,
     /// Where everybody finds that.
@@ -76,6 +79,8 @@ pub struct Reloader {
 pub struct Parts {
     /// What probes.
     pub prober: Prober,
+    /// What asks those who count in place of probes.
+    pub sources: Sources,
     /// What pages, if anything does.
     pub notifier: Option<Notifier>,
 }
@@ -105,7 +110,7 @@ impl Reloader {
                 }
             }
         }
-        Parts { prober: self.prober, notifier: self.notifier }
+        Parts { prober: self.prober, sources: self.sources, notifier: self.notifier }
     }
 
     /// Reloads if the files are others than those that were loaded last, and have not changed
@@ -164,9 +169,11 @@ impl Reloader {
                 Some(started.map_err(|error| ReloadFailure::Refused(vec![format!("{error:#}")]))?)
             }
         };
+        let servers = Servers::new(&settings.prometheus, &settings.egress, self.sources.servers())
+            .map_err(|error| ReloadFailure::Refused(vec![error.to_string()]))?;
         let numbered = self.number(&catalog, &settings.vantage).await?;
         let catalog = Arc::new(catalog);
-        self.swap(&catalog, numbered, settings, renewed).await?;
+        self.swap(&catalog, numbered, (settings, servers), renewed).await?;
         self.fingerprint = fingerprint;
         let writer = Arc::clone(&self.writer);
         if let Err(error) = blocking(move || writer.flush()).await? {
@@ -197,7 +204,7 @@ impl Reloader {
         &mut self,
         catalog: &Arc<Catalog>,
         probes: Vec<(SeriesId, Probe)>,
-        settings: Settings,
+        (settings, servers): (Settings, Servers),
         renewed: Option<Option<Notifier>>,
     ) -> Result<(), ReloadFailure> {
         let ended = || ReloadFailure::Failed("the engine has ended".to_owned());
@@ -214,6 +221,7 @@ impl Reloader {
         self.swaps.send(swap).await.map_err(|_| ended())?;
         let at = begins.await.map_err(|_| ended())?;
         self.settings.store(Arc::new(settings));
+        self.sources.replace(&probes, servers, at).await;
         self.prober.replace(probes, at).await;
         if let Some(renewed) = renewed
             && let Some(before) = std::mem::replace(&mut self.notifier, renewed)

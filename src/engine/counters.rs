@@ -61,7 +61,7 @@ impl Counters {
                 self.last_success = Some(false);
             }
             Verdict::Unknown(reason) => self.unknown[reason.index()] += 1,
-            Verdict::Excluded => {}
+            Verdict::Excluded | Verdict::Counted(_) => {}
         }
         if matches!(observation.verdict, Verdict::Good | Verdict::Bad(_)) {
             self.runs += 1;

@@ -8,7 +8,7 @@ use std::ops::Add;
 use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted, Spending};
-use crate::model::catalog::UnknownPolicy;
+use crate::model::catalog::{Method, UnknownPolicy};
 use crate::model::decimal::cmp_products;
 use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
 use crate::model::window::Period;
@@ -69,6 +69,8 @@ pub struct Moment<'a> {
     end: Option<Timestamp>,
     /// The slots, where what is judged are slices of them.
     slots: Option<Histories<'a>>,
+    /// Which intervals were measured, where a slot is not one event.
+    intervals: Option<Histories<'a>>,
     /// What was promised when; nothing if the SLO always promised what it does.
     revisions: &'a [Revision],
     /// Since when evidence counts.
@@ -83,6 +85,11 @@ impl<'a> Moment<'a> {
         Moment { slots: Some(slots), ..self }
     }
 
+    /// The same, with the intervals that were measured or not where a slot is not one event.
+    pub fn measured_by(self, intervals: Option<Histories<'a>>) -> Self {
+        Moment { intervals, ..self }
+    }
+
     /// The histories as they stand at the tick `at`.
     pub fn new(histories: Histories<'a>, at: Timestamp) -> Self {
         Moment {
@@ -92,6 +99,7 @@ impl<'a> Moment<'a> {
             first: histories.iter().filter_map(Series::first).min(),
             end: histories.iter().filter_map(|series| series.end_before(at)).max(),
             slots: None,
+            intervals: None,
             revisions: &[],
             epoch: Epoch::default(),
             known: Vec::new(),
@@ -158,9 +166,10 @@ impl<'a> Moment<'a> {
         self.histories.iter().map(rest).sum()
     }
 
-    /// How much of the window was measured: of slices, how much of their slots.
+    /// How much of the window was measured: of slices, how much of their slots; of what others
+    /// count, how many of the intervals.
     fn coverage(&self, whole: &Look, slo: &Slo) -> Coverage {
-        match self.slots {
+        match self.intervals.or(self.slots) {
             None => whole.coverage(),
             Some(slots) => Look::back(&Moment::new(slots, self.at), slo, whole.length).coverage(),
         }
@@ -244,13 +253,18 @@ struct Look {
     length: Duration,
     /// How much of the look-back the history covers.
     span: Duration,
+    /// The intervals of it that were measured or not, where a slot is not one event.
+    intervals: Option<Tally>,
 }
 
 impl Look {
     fn back(moment: &Moment<'_>, slo: &Slo, length: Duration) -> Self {
         let tally = moment.window(length);
         let span = moment.span(length);
-        Look { tally, weighed: moment.weigh(slo, length, tally), length, span }
+        let single = slo.method == Method::Occurrences;
+        let intervals = moment.intervals.filter(|_| single);
+        let intervals = intervals.map(|intervals| intervals.window(length, moment.at));
+        Look { tally, weighed: moment.weigh(slo, length, tally), length, span, intervals }
     }
 
     fn spending(&self) -> Spending {
@@ -278,7 +292,11 @@ impl Look {
     fn decides(&self, burn: (u128, u128)) -> bool {
         let scheduled = u128::from(self.tally.expected());
         let (length, span) = (self.length.as_micros(), self.span.as_micros());
-        if 2 * u128::from(self.counted().total()) * span >= scheduled * length {
+        let (measured, of) = match self.intervals {
+            Some(intervals) => (intervals.known().into(), intervals.expected().into()),
+            None => (u128::from(self.counted().total()), scheduled),
+        };
+        if 2 * measured * span >= of * length {
             return true;
         }
         // bad > burn * budget * (scheduled * length / span), without dividing.
@@ -313,6 +331,7 @@ pub fn judge_pair(
     let holds = |back| {
         let then = moment.at.minus(Duration::from_secs(back));
         let then = Moment::new(moment.histories, then).under(moment.revisions);
+        let then = then.measured_by(moment.intervals);
         judge_now(&then, slo, pair, policy).fires
     };
     let fires = now.fires && (1..=pair.hold.as_secs()).rev().all(holds);

@@ -146,7 +146,7 @@ mod tests {
         for (index, cause) in Cause::ALL.iter().enumerate() {
             assert_eq!(cause.index(), index, "{cause:?}");
         }
-        for reason in UnknownReason::ALL {
+        for reason in UnknownReason::OF_PROBES {
             assert!(Cause::ALL.iter().any(|cause| cause.reason() == *reason), "{reason}");
         }
     }

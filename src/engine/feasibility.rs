@@ -104,6 +104,9 @@ pub enum Event {
     Probe,
     /// Slices of time.
     Slice,
+    /// Intervals in which somebody else counts, each as a whole and with as much traffic as the
+    /// others: what happens in one of them is seen at its end.
+    Interval,
     /// What somebody else measures, nobody here knows how often.
     Unknown,
 }
@@ -114,6 +117,7 @@ impl Event {
         match self {
             Event::Probe => "probe",
             Event::Slice => "slice",
+            Event::Interval => "interval",
             Event::Unknown => "event",
         }
     }
@@ -123,6 +127,7 @@ impl Event {
         match self {
             Event::Probe => "lost probe",
             Event::Slice => "bad slice",
+            Event::Interval => "interval in which all fails",
             Event::Unknown => "bad event",
         }
     }
@@ -200,7 +205,11 @@ pub fn assess(catalog: &Catalog) -> Vec<Feasibility> {
         let probes = service.probes.iter().filter(counts).map(|probe| probe.interval);
         // Where slices are counted, they are what can be bad.
         let intervals = slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice]);
-        assess_slo(slo, &intervals)
+        let assessed = assess_slo(slo, &intervals);
+        match (slo.source.is_some(), assessed.event) {
+            (true, Event::Probe) => Feasibility { event: Event::Interval, ..assessed },
+            _ => assessed,
+        }
     };
     catalog.slos().map(assess).collect()
 }

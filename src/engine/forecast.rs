@@ -210,7 +210,7 @@ mod tests {
             description: None,
             probes: Vec::new(),
             latency_under: None,
-            prometheus: None,
+            source: None,
             notify: Vec::new(),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(30 * 86_400).into(),

@@ -37,6 +37,19 @@ pub enum Report {
     Doubted(Observation, Doubt),
     /// Slots that nothing is known about; the run's verdict says why.
     Missed(SeriesId, Run),
+    /// Slots that somebody else counted, or should have. Never doubted.
+    Counted(Counted),
+}
+
+/// Slots that somebody else counted, or should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Whose slots.
+    pub series: SeriesId,
+    /// The slots; the verdict holds the counts.
+    pub run: Run,
+    /// What whoever reports this needs to go on after a restart, by name: kept with the slots.
+    pub state: Option<(String, String)>,
 }
 
 impl Report {
@@ -44,7 +57,7 @@ impl Report {
     pub fn n_slots(&self) -> u64 {
         match self {
             Report::Observed(_) | Report::Doubted(..) => 1,
-            Report::Missed(_, run) => u64::from(run.n),
+            Report::Missed(_, run) | Report::Counted(Counted { run, .. }) => u64::from(run.n),
         }
     }
 
@@ -52,7 +65,7 @@ impl Report {
     pub fn series(&self) -> SeriesId {
         match self {
             Report::Observed(observation) | Report::Doubted(observation, _) => observation.series,
-            Report::Missed(series, _) => *series,
+            Report::Missed(series, _) | Report::Counted(Counted { series, .. }) => *series,
         }
     }
 }
@@ -253,7 +266,9 @@ impl Isolation {
                 let end = start.plus(run.latency.unwrap_or_default());
                 witnesses.report(witness, run.due, (start, end), sign);
             }
-            Report::Missed(_, run) => witnesses.skip(witness, run.end()),
+            Report::Missed(_, run) | Report::Counted(Counted { run, .. }) => {
+                witnesses.skip(witness, run.end());
+            }
         }
     }
 
@@ -331,7 +346,7 @@ fn sign(report: &Report) -> Sign {
         Report::Observed(Observation { verdict: Verdict::Good | Verdict::Bad(_), .. }) => {
             Sign::Answered
         }
-        Report::Observed(_) | Report::Missed(..) => Sign::Nothing,
+        Report::Observed(_) | Report::Missed(..) | Report::Counted(_) => Sign::Nothing,
     }
 }
 

@@ -19,6 +19,7 @@ pub mod render;
 pub mod report;
 pub mod revision;
 pub mod roll;
+pub mod sampler;
 pub mod schedule;
 pub mod series;
 pub mod slices;
@@ -28,7 +29,7 @@ pub mod witness;
 
 pub use alert::{Alert, AlertKind, Notice};
 pub use fault::Cause;
-pub use isolation::{Isolation, Report};
+pub use isolation::{Counted, Isolation, Report};
 pub use monitor::{Blindness, Effect, Engine, EngineStats, Options};
 pub use revision::Revision;
 pub use state::{ProbeState, SloState};

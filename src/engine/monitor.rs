@@ -24,7 +24,7 @@ pub use epoch::Epoch;
 
 use super::alert::{self, Alert, AlertKind, Notice};
 use super::evaluate::{self, Histories, Moment};
-use super::isolation::Sight;
+use super::isolation::{Counted, Sight};
 use super::roll::{Roll, Taken};
 use super::series::Series;
 use super::slices::Slices;
@@ -190,6 +190,22 @@ impl Engine {
         Histories { series: &self.series, of: &state.account.indicators }
     }
 
+    /// The intervals, measured or not, of an SLO that somebody else counts.
+    fn intervals<'a>(&'a self, state: &'a SloState) -> Option<Histories<'a>> {
+        let of = &state.account.intervals;
+        (!of.is_empty()).then_some(Histories { series: &self.series, of })
+    }
+
+    /// Up to where slots of this series have been counted by somebody else, if any have.
+    pub fn counted_until(&self, series: SeriesId) -> Option<Timestamp> {
+        self.line_of.get(&series).and_then(|line| self.lines[*line].counted_until)
+    }
+
+    /// When the first slot of this series is due that is not accounted for; none before any.
+    pub fn next_due(&self, series: SeriesId) -> Option<Timestamp> {
+        self.line_of.get(&series).and_then(|line| self.lines[*line].roll.next_due())
+    }
+
     /// What an SLO is judged by: its slots, or the slices of them.
     fn judged<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
         let slots = self.histories(state);
@@ -209,6 +225,7 @@ impl Engine {
         }
         let moment = Moment::new(self.judged(state), at).over_slots(histories);
         let moment = moment.under(state.revisions()).since(state.account.epoch);
+        let moment = moment.measured_by(self.intervals(state));
         let pairs = evaluate::firing_pairs(&moment, &slo, &[]);
         Some(evaluate::evaluate(&moment, &slo, pairs))
     }
@@ -267,6 +284,18 @@ impl Engine {
         if let Some(line) = self.take(series, |roll| roll.miss(run), effects) {
             self.count_unknown(line, &run);
             effects.push(Effect::Append(Record::Gap(series, run)));
+        }
+    }
+
+    /// Takes slots that somebody else counted, or should have, with what is needed to go on
+    /// after a restart. Both are kept together.
+    pub fn count(&mut self, counted: Counted, effects: &mut Vec<Effect>) {
+        let before = effects.len();
+        self.miss(counted.series, counted.run, effects);
+        if let Some((name, json)) = counted.state
+            && effects.len() > before
+        {
+            effects.push(Effect::Append(Record::State { name, json }));
         }
     }
 
@@ -352,7 +381,10 @@ impl Engine {
         let state = &mut self.slos[slo];
         if let Some(slices) = &mut state.slices {
             let slots = Histories { series: &self.series, of: &state.account.indicators };
-            slices.extend(slots, &state.slo, known.min(now));
+            let of = &state.account.intervals;
+            let measured = Histories { series: &self.series, of };
+            let measured = (!of.is_empty()).then_some(measured);
+            slices.extend(slots, measured, &state.slo, known.min(now));
         }
         let state = &self.slos[slo];
         let done = state.status.as_ref().map(|status| status.at);
@@ -377,6 +409,7 @@ impl Engine {
         while at < until {
             let state = &self.slos[slo];
             let moment = Moment::new(self.judged(state), at).under(state.revisions());
+            let moment = moment.measured_by(self.intervals(state));
             let declared = state.slo_at(at);
             pairs = evaluate::firing_pairs(&moment, &declared, &pairs);
             let fires = alert::burn_conditions(&declared, &pairs);
@@ -399,6 +432,7 @@ impl Engine {
         let (slots, declared) = (self.histories(state), state.slo_at(at));
         let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
         let moment = moment.under(state.revisions()).since(state.account.epoch);
+        let moment = moment.measured_by(self.intervals(state));
         let pairs = evaluate::firing_pairs(&moment, &declared, &before);
         let fires = alert::burn_conditions(&declared, &pairs);
         let exhausted = evaluate::is_exhausted(&moment, &declared);
@@ -422,7 +456,7 @@ impl Engine {
         let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
         let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
         let quiet = alert::quiet_after(interval.unwrap_or_default());
-        let histories = self.histories(state);
+        let histories = self.intervals(state).unwrap_or(self.histories(state));
         let begun = histories.iter().filter_map(Series::first).min().or(self.started);
         let begun = begun.max(state.disturbed);
         let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)

@@ -11,7 +11,7 @@ use crate::model::catalog::NotificationTarget;
 use crate::model::decimal;
 use crate::model::time::format_duration;
 use crate::model::window::Period;
-use crate::model::{Slo, Tally, Timestamp};
+use crate::model::{Slo, Source, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::revision::Revision;
@@ -33,12 +33,18 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "method": slo.method.word(),
         "slice": slo.method.slice().map(format_duration),
         "unknown": slo.unknown.word(),
-        "prometheus": slo.prometheus.as_ref().map(|prometheus| prometheus.server.as_str()),
+        "source": slo.source.as_ref().map(source_json),
         "notification_targets": slo.notify.iter().map(target_json).collect::<Value>(),
         "policy": slo.policy.as_ref().map(|policy| policy.name.as_str()),
         "status": status.map(status_json),
         "alerts": alerts.iter().map(alert_json).collect::<Value>(),
     })
+}
+
+/// Who counts in place of a probe.
+fn source_json(source: &Source) -> Value {
+    let Source::Prometheus(prometheus) = source;
+    json!({"kind": source.kind(), "server": prometheus.server.as_str()})
 }
 
 fn target_json(target: &NotificationTarget) -> Value {

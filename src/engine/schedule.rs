@@ -35,6 +35,15 @@ impl Grid {
         Grid { interval, phase }
     }
 
+    /// The grid of a probe, or that of whoever counts in its place: on whole multiples of the
+    /// interval since the epoch then, for others must know it, too.
+    pub fn of(probe: &Probe, vantage: &str) -> Self {
+        match probe.check.source() {
+            Some(_) => Grid { interval: micros(probe.interval).max(1), phase: 0 },
+            None => Grid::new(&probe.id, vantage, probe.interval),
+        }
+    }
+
     /// From one due time to the next.
     pub fn interval(&self) -> Duration {
         Duration::from_micros(self.interval.unsigned_abs())
@@ -53,7 +62,7 @@ impl Grid {
 }
 
 /// FNV-1a, 64 bits: tiny, well spread over short names, and the same on every machine for ever.
-fn fnv_1a(bytes: impl Iterator<Item = u8>) -> u64 {
+pub(super) fn fnv_1a(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

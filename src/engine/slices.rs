@@ -30,13 +30,21 @@ impl Slices {
     pub fn of(slots: Histories<'_>, slo: &Slo, known: Timestamp) -> Option<Self> {
         slo.method.slice()?;
         let mut slices = Slices::default();
-        slices.extend(slots, slo, known);
+        slices.extend(slots, None, slo, known);
         Some(slices)
     }
 
     /// Takes in every further slice that ends at `known` or before. All slots due before `known`
-    /// must be in the histories.
-    pub fn extend(&mut self, slots: Histories<'_>, slo: &Slo, known: Timestamp) {
+    /// must be in the histories. `measured` tells which intervals were measured if a slot is not
+    /// one event: a slice of which less than half was measured is unknown then, whatever was
+    /// counted in the rest.
+    pub fn extend(
+        &mut self,
+        slots: Histories<'_>,
+        measured: Option<Histories<'_>>,
+        slo: &Slo,
+        known: Timestamp,
+    ) {
         let Some(length) = slo.method.slice() else { return };
         let first = slots.iter().filter_map(Series::first).min();
         let Some(mut start) = self.next.or(first.map(|at| first_slice(slo, length, at))) else {
@@ -48,7 +56,10 @@ impl Slices {
             if end > known {
                 break;
             }
-            let tally = slots.before(end) - before;
+            let mut tally = slots.before(end) - before;
+            if let Some(measured) = measured {
+                tally = weighed(tally, measured.before(end) - measured.before(start));
+            }
             let more = self.alike(slots, slo, (start, end), known);
             self.push((start, end), 1 + more, judge(slo.method, tally, slo.unknown));
             start = end.plus(length * more);
@@ -127,6 +138,14 @@ fn remainder(of: Duration, by: Duration) -> Duration {
 fn end_of(slo: &Slo, length: Duration, start: Timestamp) -> Timestamp {
     let end = start.plus(length);
     slo.window.calendar().map_or(end, |calendar| end.min(calendar.period(start).end))
+}
+
+/// What was counted in a slice, of whose intervals so many were measured.
+fn weighed(counted: Tally, intervals: Tally) -> Tally {
+    match intervals.known().saturating_mul(2) >= intervals.expected() {
+        true => Tally { unknown: 0, ..counted },
+        false => Tally::of(Outcome::Unknown, 1),
+    }
 }
 
 /// What a slice counts as, by the tally of its slots.

@@ -42,6 +42,10 @@ pub(super) struct Account {
     pub series: Vec<SeriesId>,
     /// Positions of the indicators, one for each of `series`.
     pub indicators: Vec<usize>,
+    /// Those of `series` that somebody else counts.
+    pub counted: Vec<SeriesId>,
+    /// Positions of the histories of their intervals, measured or not, one for each of those.
+    pub intervals: Vec<usize>,
     /// Positions of the lines, one for each of `series`.
     pub lines: Vec<usize>,
     /// How far back the histories are needed.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pack::{Cursor, Keep, pack, put, put_signed, unpack};
+use super::shape::{put_verdict, take_verdict};
 use crate::model::{Observation, Phases, Record, Run, SeriesId, Timestamp, Verdict};
 
 /// The columns' format; a reader refuses a newer one.
@@ -130,7 +131,7 @@ impl Encoder {
     fn common(&mut self, flags: u8, series: SeriesId, due: Timestamp, verdict: Verdict) {
         let c = &mut self.columns;
         c.flags.push(flags);
-        c.verdict.push(verdict.code());
+        put_verdict(&mut c.verdict, verdict);
         put_signed(&mut c.series, i64::from(series.0) - self.last.series);
         put_signed(&mut c.due, due.micros().wrapping_sub(self.last.due));
         self.last.series = series.0.into();
@@ -201,7 +202,7 @@ pub(super) fn decode(
 fn entry(columns: &mut [Cursor<'_>; 10], last: &mut Last) -> Option<Entry> {
     let [flags, verdict, series, due, lag, latency, phases, detail, certificate, gap] = columns;
     let flags = flags.byte()?;
-    let verdict = Verdict::from_code(verdict.byte()?)?;
+    let verdict = take_verdict(verdict)?;
     last.series = last.series.checked_add(series.signed()?)?;
     let series = SeriesId(u32::try_from(last.series).ok()?);
     last.due = last.due.wrapping_add(due.signed()?);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Entry;
 use super::damage::Damage;
-use crate::model::{Latencies, Observation, Phases, Run, SeriesId, Timestamp, Verdict};
+use crate::model::{Counts, Latencies, Observation, Phases, Run, SeriesId, Timestamp, Verdict};
 
 /// The form that this version writes and reads.
 pub const SCHEMA: &str = "nines.ledger-export/v1";
@@ -121,13 +121,20 @@ pub(super) struct GapLine {
     run: RunLine,
 }
 
-/// `good`, `bad/status`, `unknown/late`, `excluded`.
+/// `good`, `bad/status`, `unknown/late`, `excluded`; `counted/12/3/0` for so many good, bad and
+/// unknown events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct VerdictText(Verdict);
 
+/// What the text of a counted verdict begins with.
+const COUNTED: &str = "counted/";
+
 impl From<VerdictText> for String {
     fn from(VerdictText(verdict): VerdictText) -> String {
+        if let Verdict::Counted(Counts { good, bad, unknown }) = verdict {
+            return format!("{COUNTED}{good}/{bad}/{unknown}");
+        }
         let outcome = verdict.outcome().word();
         verdict.reason().map_or(outcome.to_owned(), |reason| format!("{outcome}/{reason}"))
     }
@@ -137,6 +144,15 @@ impl TryFrom<String> for VerdictText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        if let Some(counts) = text.strip_prefix(COUNTED) {
+            let counts: Vec<_> = counts.split('/').filter_map(|n| n.parse().ok()).collect();
+            let [good, bad, unknown] = counts[..] else {
+                return Err(format!("{text:?} is no verdict"));
+            };
+            let verdict = VerdictText(Verdict::Counted(Counts { good, bad, unknown }));
+            let same = String::from(verdict.clone()) == text;
+            return same.then_some(verdict).ok_or_else(|| format!("{text:?} is no verdict"));
+        }
         let all = (0..=u8::MAX).filter_map(Verdict::from_code).map(VerdictText);
         let mut found = all.filter(|verdict| String::from(verdict.clone()) == text);
         found.next().ok_or_else(|| format!("{text:?} is no verdict"))

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::pack::{Cursor, Keep, pack, put, put_signed, unpack};
-use crate::model::{Latencies, Run, Timestamp, Verdict};
+use crate::model::{Counts, Latencies, Run, Timestamp, Verdict};
 
 /// Bits of a value that tell its bucket: three significant digits need 2^11 values.
 const BUCKET_BITS: u32 = 11;
@@ -25,7 +25,7 @@ pub(super) fn encode_runs(start: Timestamp, thresholds: &[u32], runs: &[Run]) ->
         let run_step = crate::model::time::micros(run.step);
         put_signed(&mut raw, run_step.wrapping_sub(step));
         put(&mut raw, run.n.into());
-        raw.push(run.verdict.code());
+        put_verdict(&mut raw, run.verdict);
         raw.push(run.class);
         (expected, step) = (run.end(), run_step);
     }
@@ -54,13 +54,31 @@ pub(super) fn decode_runs(
             start,
             step: Duration::from_micros(u64::try_from(step).ok()?),
             n: u32::try_from(raw.take()?).ok()?,
-            verdict: Verdict::from_code(raw.byte()?)?,
+            verdict: take_verdict(&mut raw)?,
             class: raw.byte()?,
         };
         expected = run.end();
         runs.push(run);
     }
     raw.is_empty().then_some(())
+}
+
+/// A verdict: its number, and behind that of counted slots the counts.
+pub(super) fn put_verdict(out: &mut Vec<u8>, verdict: Verdict) {
+    out.push(verdict.code());
+    if let Verdict::Counted(Counts { good, bad, unknown }) = verdict {
+        [good, bad, unknown].iter().for_each(|count| put(out, u64::from(*count)));
+    }
+}
+
+/// Reads what [`put_verdict`] wrote.
+pub(super) fn take_verdict(raw: &mut Cursor<'_>) -> Option<Verdict> {
+    let code = raw.byte()?;
+    if code != Verdict::COUNTED {
+        return Verdict::from_code(code);
+    }
+    let mut count = || u32::try_from(raw.take()?).ok();
+    Some(Verdict::Counted(Counts { good: count()?, bad: count()?, unknown: count()? }))
 }
 
 /// The body of the latencies of a slice; none when there are none.

@@ -9,6 +9,7 @@ use super::check::Check;
 use super::name::{Name, ProbeId, SloId};
 use super::objective::{Objective, Share};
 use super::policy::AlertPolicy;
+use super::source::Source;
 use super::window::{Calendar, Window};
 
 /// Everything that was declared, in name order.
@@ -30,6 +31,11 @@ impl Catalog {
     /// Every probe of every service, in id order.
     pub fn probes(&self) -> impl Iterator<Item = &Probe> {
         self.services.iter().flat_map(|service| &service.probes)
+    }
+
+    /// Every source that counts in place of a probe, in id order.
+    pub fn sources(&self) -> impl Iterator<Item = (&Probe, &Source)> {
+        self.probes().filter_map(|probe| Some((probe, probe.check.source()?)))
     }
 
     /// Every SLO with its service, in id order.
@@ -204,12 +210,13 @@ pub struct Slo {
     pub display_name: Option<String>,
     /// What it promises, in words.
     pub description: Option<String>,
-    /// The probes whose slots count, all of the same service; empty if a Prometheus counts.
+    /// The probes whose slots count, all of the same service. A source that is counted by
+    /// somebody else is one of them, under the name of the SLO.
     pub probes: Vec<ProbeId>,
     /// Good means succeeded within this time, both included.
     pub latency_under: Option<Duration>,
-    /// The metrics that count in place of probes.
-    pub prometheus: Option<Prometheus>,
+    /// Who counts in place of a probe, if somebody else does.
+    pub source: Option<Source>,
     /// The promised share.
     pub objective: Objective,
     /// Over which time.
@@ -233,65 +240,6 @@ pub struct NotificationTarget {
     pub target: String,
     /// What it is.
     pub description: Option<String>,
-}
-
-/// What a Prometheus is asked, in place of probing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prometheus {
-    /// The server, by its name in the operator's config.
-    pub server: Name,
-    /// What is asked.
-    pub measure: Measure,
-    /// Whether the metrics only rise.
-    pub counter: bool,
-}
-
-/// What the answers of a Prometheus mean.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Measure {
-    /// Good events and all events.
-    Good {
-        /// PromQL for the good ones.
-        good: String,
-        /// PromQL for all.
-        total: String,
-    },
-    /// Bad events and all events.
-    Bad {
-        /// PromQL for the bad ones.
-        bad: String,
-        /// PromQL for all.
-        total: String,
-    },
-    /// A ratio that the server works out.
-    Ratio {
-        /// PromQL for the ratio.
-        query: String,
-        /// Whether it is one of good events; else of bad ones.
-        of_good: bool,
-    },
-    /// Values, each of which is good if it compares so.
-    Threshold {
-        /// PromQL for the value.
-        query: String,
-        /// How it is compared.
-        op: Compare,
-        /// With what, in billionths.
-        nano: u64,
-    },
-}
-
-/// How a value is compared with a threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
-    /// Below it.
-    Below,
-    /// At most as much.
-    AtMost,
-    /// Above it.
-    Above,
-    /// At least as much.
-    AtLeast,
 }
 
 /// What an SLO counts: the budgeting method, as OpenSLO has it.

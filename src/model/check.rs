@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::source::Source;
 use super::text::ParseError;
 
 /// One kind of probe with everything it needs.
@@ -18,9 +19,19 @@ pub enum Check {
     Tls(TlsCheck),
     /// A name that must have an address. No spec asks for it; see [`super::settings::References`].
     Name(String),
+    /// Nothing at all: somebody else counts.
+    Source(Source),
 }
 
 impl Check {
+    /// Who counts, if that is somebody else.
+    pub const fn source(&self) -> Option<&Source> {
+        match self {
+            Check::Source(source) => Some(source),
+            _ => None,
+        }
+    }
+
     /// The word for the kind, as in the spec language.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -28,6 +39,7 @@ impl Check {
             Check::Tcp(_) => "tcp",
             Check::Tls(_) => "tls",
             Check::Name(_) => "name",
+            Check::Source(source) => source.kind(),
         }
     }
 
@@ -37,7 +49,7 @@ impl Check {
             Check::Http(check) => Some(check.endpoint()),
             Check::Tcp(check) => Some(check.endpoint.clone()),
             Check::Tls(check) => Some(check.endpoint.clone()),
-            Check::Name(_) => None,
+            Check::Name(_) | Check::Source(_) => None,
         }
     }
 
@@ -48,6 +60,7 @@ impl Check {
             Check::Tcp(check) => check.endpoint.to_string(),
             Check::Tls(check) => check.endpoint.to_string(),
             Check::Name(name) => name.clone(),
+            Check::Source(source) => source.to_string(),
         }
     }
 }

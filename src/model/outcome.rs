@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::tally::Tally;
+
 /// How one scheduled slot counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -108,7 +110,25 @@ reasons! {
         Isolated = 4 "isolated",
         /// The monitor was not running.
         NotRunning = 5 "not-running",
+        /// Somebody else counts, and gave no answer that can be counted.
+        Source = 6 "source",
     }
+}
+
+impl UnknownReason {
+    /// The reasons that a probe can have; the others are of those who count in its place.
+    pub const OF_PROBES: &'static [UnknownReason] = UnknownReason::ALL.split_at(5).0;
+}
+
+/// What somebody else counted in one slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counts {
+    /// Good events.
+    pub good: u32,
+    /// Bad events.
+    pub bad: u32,
+    /// Events of which it is not known what they were.
+    pub unknown: u32,
 }
 
 /// The judgement on one scheduled slot: the outcome together with its reason.
@@ -122,14 +142,20 @@ pub enum Verdict {
     Unknown(UnknownReason),
     /// Does not count.
     Excluded,
+    /// Measured by somebody else, who counted so many events in it; perhaps none at all.
+    Counted(Counts),
 }
 
 impl Verdict {
-    /// How the slot counts.
+    /// Stands for counted slots in stored history; the counts follow it.
+    pub const COUNTED: u8 = 0x40;
+
+    /// How the slot counts; of several events, as the worst of them. A slot without events is
+    /// good: it was measured.
     pub const fn outcome(self) -> Outcome {
         match self {
-            Verdict::Good => Outcome::Good,
-            Verdict::Bad(_) => Outcome::Bad,
+            Verdict::Counted(Counts { bad: 1.., .. }) | Verdict::Bad(_) => Outcome::Bad,
+            Verdict::Good | Verdict::Counted(_) => Outcome::Good,
             Verdict::Unknown(_) => Outcome::Unknown,
             Verdict::Excluded => Outcome::Excluded,
         }
@@ -140,7 +166,17 @@ impl Verdict {
         match self {
             Verdict::Bad(reason) => Some(reason.word()),
             Verdict::Unknown(reason) => Some(reason.word()),
-            Verdict::Good | Verdict::Excluded => None,
+            Verdict::Good | Verdict::Excluded | Verdict::Counted(_) => None,
+        }
+    }
+
+    /// What the slot counts: one event, or those that were counted in it.
+    pub const fn tally(self) -> Tally {
+        match self {
+            Verdict::Counted(Counts { good, bad, unknown }) => {
+                Tally { good: good as u64, bad: bad as u64, unknown: unknown as u64, excluded: 0 }
+            }
+            _ => Tally::of(self.outcome(), 1),
         }
     }
 
@@ -152,10 +188,12 @@ impl Verdict {
             Verdict::Bad(reason) => 0x10 | reason.code(),
             Verdict::Unknown(reason) => 0x20 | reason.code(),
             Verdict::Excluded => 0x30,
+            Verdict::Counted(_) => Verdict::COUNTED,
         }
     }
 
-    /// The verdict a stored number stands for; none if no version ever wrote it.
+    /// The verdict a stored number stands for; none if no version ever wrote it, or if counts
+    /// follow it.
     pub fn from_code(code: u8) -> Option<Self> {
         match (code >> 4, code & 0x0f) {
             (0, 0) => Some(Verdict::Good),
@@ -178,6 +216,6 @@ mod tests {
         for verdict in bad.chain(unknown).chain([Verdict::Good, Verdict::Excluded]) {
             assert_eq!(Verdict::from_code(verdict.code()), Some(verdict));
         }
-        assert_eq!((0..=u8::MAX).filter_map(Verdict::from_code).count(), 9 + 5 + 2);
+        assert_eq!((0..=u8::MAX).filter_map(Verdict::from_code).count(), 9 + 6 + 2);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Egress;
 use super::catalog::Probe;
+use super::source::Server;
 
 /// The operator's config after flags, file and defaults have been put together.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub egress: Egress,
     /// What is probed to tell our own faults from those of targets.
     pub references: References,
+    /// The Prometheus servers that SLOs may be fed from, by name.
+    pub prometheus: Vec<Server>,
     /// How often is looked whether the configuration has changed; none for never.
     pub auto_reload_interval: Option<Duration>,
 }
@@ -120,6 +123,7 @@ impl Default for Settings {
             limits: Limits::default(),
             egress: Egress::default(),
             references: References::default(),
+            prometheus: Vec::new(),
         }
     }
 }

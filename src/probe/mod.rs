@@ -101,6 +101,8 @@ enum Kind {
     Tcp(tcp::Tcp),
     Tls(tls::Tls),
     Name(String),
+    /// Not probed: somebody else counts.
+    Elsewhere,
 }
 
 /// What a probe has found out.
@@ -119,6 +121,7 @@ impl Target {
             Check::Tcp(check) => Kind::Tcp(tcp::Tcp::new(check)),
             Check::Tls(check) => Kind::Tls(tls::Tls::new(check, clients)),
             Check::Name(name) => Kind::Name(name.clone()),
+            Check::Source(_) => Kind::Elsewhere,
         };
         Target { kind, timeout }
     }
@@ -168,6 +171,9 @@ impl Target {
             Kind::Name(name) => {
                 trace.enter(Phase::Dns);
                 env.dns.address(name).await.map(drop)
+            }
+            Kind::Elsewhere => {
+                Err(Failure::local(Cause::Local, "somebody else counts this".to_owned()))
             }
         }
     }

@@ -215,7 +215,8 @@ impl Prober {
 fn shares(probes: Vec<(SeriesId, Probe)>, n: usize) -> Vec<Targets> {
     let mut clients = Clients::default();
     let mut shares: Vec<Targets> = (0..n).map(|_| Vec::new()).collect();
-    for (series, probe) in probes {
+    let own = |(_, probe): &(SeriesId, Probe)| probe.check.source().is_none();
+    for (series, probe) in probes.into_iter().filter(own) {
         let target = Arc::new(Target::new(&probe.check, probe.timeout, &mut clients));
         shares[series.0 as usize % n].push((series, probe, target));
     }
@@ -507,6 +508,6 @@ fn reads_files(check: &Check) -> bool {
     match check {
         Check::Http(check) => check.tls.ca_file.is_some(),
         Check::Tls(check) => check.tls.ca_file.is_some(),
-        Check::Tcp(_) | Check::Name(_) => false,
+        Check::Tcp(_) | Check::Name(_) | Check::Source(_) => false,
     }
 }

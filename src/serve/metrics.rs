@@ -29,7 +29,7 @@ fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
     let labels =
         |p: &ProbeState| Labels::of(&[("probe", p.probe.id.as_str()), ("vantage", &p.vantage)]);
     let probes: Vec<(Labels, &Counters)> =
-        probes.iter().map(|p| (labels(p), &p.counters)).collect();
+        probes.iter().filter(|p| is_probed(&p.probe)).map(|p| (labels(p), &p.counters)).collect();
     write_probe_outcomes(out, &probes);
 
     let help = "Latency of probes, from the start to the last byte; a timeout counts as itself.";
@@ -53,6 +53,11 @@ fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
     }
 }
 
+/// Whether a probe is one, and not somebody else who counts.
+fn is_probed(probe: &Probe) -> bool {
+    probe.check.source().is_none()
+}
+
 fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
     let mut family = out.counter("nines_probes_total", "Probes whose result was good or bad.");
     for (labels, counters) in probes {
@@ -68,7 +73,7 @@ fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
     let help = "Slots in which nothing could be measured, by reason.";
     let mut family = out.counter("nines_probe_unknown_total", help);
     for (labels, counters) in probes {
-        for (reason, n) in UnknownReason::ALL.iter().zip(counters.unknown) {
+        for (reason, n) in UnknownReason::OF_PROBES.iter().zip(counters.unknown) {
             family.sample_with(labels, ("reason", reason.word()), n);
         }
     }
@@ -285,6 +290,9 @@ pub fn series_count(catalog: &Catalog) -> usize {
 }
 
 fn of_probe(probe: &Probe, slos: &[Slo]) -> usize {
+    if !is_probed(probe) {
+        return super::sources::SERIES;
+    }
     let uses = slos.iter().filter(|slo| slo.probes.contains(&probe.id));
     let thresholds = uses.filter_map(|slo| u64::try_from(slo.latency_under?.as_micros()).ok());
     let mut edges: Vec<u64> = BASE_EDGES.into_iter().chain(thresholds).collect();
@@ -292,12 +300,12 @@ fn of_probe(probe: &Probe, slos: &[Slo]) -> usize {
     edges.dedup();
     let shows_certificate = match &probe.check {
         Check::Http(check) => check.url.scheme_str() == Some("https"),
-        Check::Tcp(_) | Check::Name(_) => false,
+        Check::Tcp(_) | Check::Name(_) | Check::Source(_) => false,
         Check::Tls(_) => true,
     };
     // Probes, success, last run.
     let plain = 3 + usize::from(shows_certificate);
-    let reasons = BadReason::ALL.len() + UnknownReason::ALL.len();
+    let reasons = BadReason::ALL.len() + UnknownReason::OF_PROBES.len();
     plain + reasons + Phases::NAMES.len() + histogram_samples(edges.len())
 }
 

@@ -23,6 +23,7 @@ mod routes;
 mod scrape;
 mod server;
 mod site;
+pub mod sources;
 
 pub use connections::places;
 pub use exposition::Exposition;

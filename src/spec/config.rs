@@ -16,11 +16,13 @@ use super::raw::{FilePath, Url, has_user_info};
 use super::reference::{self, Reference};
 use super::resolve::{is_label_name, within};
 use super::schema::{Table, table};
+use super::servers::{self, Servers};
 use super::tree::{self, Node};
 use super::value::{Int, List, OneOrMany, parsed_text, words};
 use super::{SourceFile, text};
 use crate::model::check::Check;
 use crate::model::settings::{Alerting, References, Settings};
+use crate::model::source::Server;
 use crate::model::{Catalog, Egress, Name, ParseError, Probe, egress};
 
 /// What the operator's config file names.
@@ -58,6 +60,8 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// What is probed to tell our own faults from those of targets.
     pub references: Option<References>,
+    /// The Prometheus servers that SLOs may be fed from.
+    pub prometheus: Option<Vec<Server>>,
     /// What somebody should look at.
     pub warnings: Vec<Problem>,
     /// Where the targets among the references stand, in their order.
@@ -93,6 +97,7 @@ impl Config {
         put(&mut settings.limits.starts_per_second, &self.limit_starts_per_second);
         put(&mut settings.egress, &self.egress);
         put(&mut settings.references, &self.references);
+        put(&mut settings.prometheus, &self.prometheus);
         if self.auto_reload_interval.is_some() {
             settings.auto_reload_interval = self.auto_reload_interval;
         }
@@ -198,13 +203,14 @@ mirror! {
         optional "egress" => egress: EgressConfig;
         /// What is probed to tell our own faults from those of targets.
         optional "reference" => reference: Reference;
+        /// The Prometheus servers that SLOs may be fed from, by name.
+        optional "prometheus" => prometheus: Servers;
         /// How often is looked whether spec files or this file have changed, 1s to 1d. Default:
         /// never.
         optional "autoReloadInterval" => auto_reload_interval: Duration;
         /// Whether files named in specs may lie outside the specs' directory.
         optional "allowFilesOutsideSpecs" => allow_files_outside: bool = "false";
     }
-    later &["prometheus"];
 }
 
 mirror! {
@@ -300,6 +306,13 @@ impl Value for Listen {
 /// The address of a server, without a path of its own.
 #[derive(Clone, Debug)]
 pub(super) struct BaseUrl(String);
+
+impl BaseUrl {
+    /// The URL without a trailing slash.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Value for BaseUrl {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
@@ -407,6 +420,8 @@ impl ConfigFile {
         let starts = limits.and_then(|limits| limits.starts_per_second.value());
         let reference = self.reference.given();
         let references = reference.and_then(|given| Reference::references(given, file, problems));
+        let servers = self.prometheus.given();
+        let servers = servers.and_then(|given| servers::servers(given, file, problems));
         Config {
             specs: self.specs.value().map(|specs| values(&specs.items)),
             storage_path: storage.and_then(|storage| storage.path.value()).map(path),
@@ -430,6 +445,7 @@ impl ConfigFile {
             egress: self.egress.value().map(EgressConfig::policy),
             references: references.as_ref().map(|(references, _)| references.clone()),
             reference_places: references.map(|(_, places)| places).unwrap_or_default(),
+            prometheus: servers,
             warnings: Vec::new(),
             auto_reload_interval: bounded(
                 self.auto_reload_interval.given(),
@@ -462,7 +478,7 @@ fn bounded(
 
 /// The tables of the reference page.
 pub(super) fn tables() -> Vec<Table> {
-    vec![
+    let mut tables = vec![
         table::<ConfigFile>(),
         table::<Storage>(),
         table::<Web>(),
@@ -472,7 +488,9 @@ pub(super) fn tables() -> Vec<Table> {
         table::<EgressConfig>(),
         table::<Reference>(),
         reference::target_table(),
-    ]
+    ];
+    tables.extend(servers::tables());
+    tables
 }
 
 /// The schema of the file.

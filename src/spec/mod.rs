@@ -15,6 +15,7 @@ mod raw;
 mod reference;
 mod resolve;
 pub mod schema;
+mod servers;
 mod tree;
 mod value;
 
@@ -26,6 +27,7 @@ pub use problem::{Level, Problem};
 pub use tree::{MAX_ALIASES, MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES};
 
 use crate::model::settings::{DEFAULT_RETENTION, Limits};
+use crate::model::source::Server;
 use crate::model::{Catalog, Egress};
 use problem::{At, Place, Problems, Source};
 
@@ -56,6 +58,8 @@ pub struct Options {
     pub allow_files_outside: bool,
     /// Where probes may connect to.
     pub egress: Egress,
+    /// The Prometheus servers that SLOs may be fed from.
+    pub prometheus: Vec<Server>,
 }
 
 impl Default for Options {
@@ -65,6 +69,7 @@ impl Default for Options {
             retention: DEFAULT_RETENTION,
             allow_files_outside: false,
             egress: Egress::default(),
+            prometheus: Vec::new(),
         }
     }
 }

@@ -307,6 +307,8 @@ mirror! {
         optional "probe" => probe: Name;
         /// The probes that count. Default: all probes of the service.
         optional "probes" => probes: List<Name, 1, 256>;
+        /// Counters of a Prometheus that count in place of probes.
+        optional "prometheus" => prometheus: PrometheusSli;
         /// Makes slow answers bad.
         optional "latency" => latency: Latency;
         /// The promised share of good, above 0 and below 1, such as `99.95%` or `0.9995`; up to
@@ -322,8 +324,25 @@ mirror! {
         /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
         optional "alerting" => alerting: Alerting;
     }
-    later &["minCoverage", "prometheus", "push"];
-    rules &[Rule::AtMostOne(&["probe", "probes"])];
+    later &["minCoverage", "push"];
+    rules &[Rule::AtMostOne(&["probe", "probes", "prometheus"])];
+}
+
+mirror! {
+    /// Counters of a Prometheus, in place of probes: two of `good`, `bad` and `total`.
+    struct PrometheusSli {
+        /// The server, by its name in the operator's config.
+        required "server" => server: Name;
+        /// PromQL: counters of good events.
+        optional "good" => good: Text<8_192>;
+        /// PromQL: counters of bad events.
+        optional "bad" => bad: Text<8_192>;
+        /// PromQL: counters of all events.
+        optional "total" => total: Text<8_192>;
+        /// From one question to the next, 1s to 5m, not less than the server's scrape interval.
+        /// Default: that of the server in the operator's config.
+        optional "interval" => interval: Duration;
+    }
 }
 
 mirror! {

@@ -109,6 +109,7 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::Tcp>(),
             table::<raw::Tls>(),
             table::<raw::Slo>(),
+            table::<raw::PrometheusSli>(),
             table::<raw::CalendarWindow>(),
             table::<raw::SliceMethod>(),
             table::<raw::Timeslices>(),

@@ -257,7 +257,7 @@ fn every_problem_of_every_file_is_told_in_one_go() {
 #[test]
 fn a_problem_shows_its_line_and_how_to_mend_it() {
     let problems = read(&slo("objektive: 99%, window: 30d")).expect_err("wrong");
-    let keys = "`name`, `displayName`, `description`, `probe`, `probes`, `latency`, `objective`, \
+    let keys = "`name`, `displayName`, `description`, `probe`, `probes`, `prometheus`, `latency`, `objective`, \
                 `window`, `method`, `unknown`, `alerting`";
     let expect = format!(
         "error: unknown key \"objektive\"

@@ -1,7 +1,7 @@
 //! A ledger that an earlier version wrote is read for good.
 //!
-//! `tests/golden/ledger-v1` is never rewritten. A new format gets a directory beside it, which
-//! `NINES_WRITE_GOLDEN=directory cargo test golden` fills.
+//! What is in `tests/golden` is never rewritten. A new format gets a directory beside the others,
+//! which `NINES_WRITE_GOLDEN=directory cargo test golden` fills.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nines::ledger::{Ledger, Options, Restored};
 use nines::model::{
-    BadReason, Latencies, Observation, Phases, Record, Run, SeriesId, Slice, Timestamp,
+    BadReason, Counts, Latencies, Observation, Phases, Record, Run, SeriesId, Slice, Timestamp,
     UnknownReason, Verdict,
 };
 
@@ -26,7 +26,7 @@ fn run(secs: i64, n: u32, verdict: Verdict, class: u8) -> Run {
     Run { start: at(secs), step: Duration::from_secs(5), n, verdict, class }
 }
 
-/// One of everything that format 1 knows.
+/// One of everything that format 2 knows.
 fn fill(ledger: &mut Ledger) {
     for (probe, vantage) in [("registry/pull", "here"), ("registry/pull", "there")] {
         ledger.series(&probe.parse().expect("valid"), vantage).expect("numbered");
@@ -38,7 +38,10 @@ fn fill(ledger: &mut Ledger) {
     let mut runs = vec![run(0, 100, Verdict::Good, 0), run(500, 2, Verdict::Good, 2)];
     let bad = BadReason::ALL.iter().map(|reason| Verdict::Bad(*reason));
     let unknown = UnknownReason::ALL.iter().map(|reason| Verdict::Unknown(*reason));
-    for (k, verdict) in bad.chain(unknown).chain([Verdict::Excluded]).enumerate() {
+    let counted = [(0, 0, 0), (1, 2, 3), (127, 128, 0), (u32::MAX, u32::MAX, u32::MAX)]
+        .map(|(good, bad, unknown)| Verdict::Counted(Counts { good, bad, unknown }));
+    let all = bad.chain(unknown).chain([Verdict::Excluded]).chain(counted);
+    for (k, verdict) in all.enumerate() {
         runs.push(run(600 + 10 * k as i64, 2, verdict, 0));
     }
     let (start, end, thresholds) = (at(0), at(3_600), vec![300_000, 1_000_000]);
@@ -70,6 +73,8 @@ fn fill(ledger: &mut Ledger) {
     let gap = run(3_610, 7, Verdict::Unknown(UnknownReason::NotRunning), 0);
     let (observation, plain) = (Record::Observation(observation), Record::Observation(plain));
     ledger.append(&[observation, plain, state, Record::Gap(SeriesId(2), gap)]).expect("kept");
+    let counted = Verdict::Counted(Counts { good: 85, bad: 15, unknown: 1 });
+    ledger.append(&[Record::Gap(SeriesId(2), run(3_645, 3, counted, 0))]).expect("kept");
 }
 
 /// Everything that can be read from a ledger, in words of this file's own, so that a change of
@@ -95,7 +100,11 @@ fn text(ledger: &mut Ledger) -> String {
 fn line(piece: &Restored<'_>) -> String {
     let slots = |run: &Run| {
         let (start, code) = (run.start.micros(), run.verdict.code());
-        format!("{start}+{:?}*{}={code:#04x}/{}", run.step, run.n, run.class)
+        let counts = match run.verdict {
+            Verdict::Counted(Counts { good, bad, unknown }) => format!("({good},{bad},{unknown})"),
+            _ => String::new(),
+        };
+        format!("{start}+{:?}*{}={code:#04x}{counts}/{}", run.step, run.n, run.class)
     };
     match piece {
         Restored::State { name, json } => format!("state {name}: {json}\n"),
@@ -119,18 +128,45 @@ fn line(piece: &Restored<'_>) -> String {
     }
 }
 
-#[test]
-fn the_golden_ledger_of_format_1_says_what_it_always_said() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger-v1");
+/// Opens a copy of a golden ledger, which may change it.
+fn says_what_it_always_said(name: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::copy(golden.join("ledger.db"), directory.path().join("ledger.db")).expect("there");
     let expect = std::fs::read_to_string(golden.join("history.txt")).expect("there");
     assert_eq!(text(&mut open(directory.path())), expect);
+    // And once more, now that it is of the newest format.
+    assert_eq!(text(&mut open(directory.path())), expect);
+    let reader = nines::ledger::Reader::open(directory.path()).expect("opens");
+    assert_eq!(reader.verify().expect("readable").damage, vec![]);
+}
+
+#[test]
+fn the_golden_ledger_of_format_1_says_what_it_always_said() {
+    says_what_it_always_said("ledger-v1");
+}
+
+#[test]
+fn the_golden_ledger_of_format_2_says_what_it_always_said() {
+    says_what_it_always_said("ledger-v2");
+}
+
+#[test]
+fn a_ledger_of_format_1_is_read_beside_its_writer_without_a_change() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger-v1");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let copy = directory.path().join("ledger.db");
+    std::fs::copy(golden.join("ledger.db"), &copy).expect("there");
+    let before = std::fs::read(&copy).expect("readable");
+    let reader = nines::ledger::Reader::open(directory.path()).expect("opens");
+    assert_eq!(reader.verify().expect("readable").damage, vec![]);
+    drop(reader);
+    assert!(std::fs::read(&copy).expect("readable") == before, "reading has changed it");
 }
 
 #[test]
 fn this_version_still_writes_what_the_golden_ledger_holds() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger-v1");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ledger-v2");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut ledger = open(directory.path());
     fill(&mut ledger);

@@ -73,6 +73,11 @@ pub const KNOWN: &[&str] = &[
     "nines_slo_supported_ratio",
     "nines_slo_unknown_total",
     "nines_slo_window_seconds",
+    "nines_source_failures_total",
+    "nines_source_intervals_counted_total",
+    "nines_source_intervals_unknown_total",
+    "nines_source_last_success_timestamp_seconds",
+    "nines_source_requests_total",
     "nines_tls_certificate_not_after_timestamp_seconds",
 ];
 

@@ -185,7 +185,7 @@ mod tests {
             description: None,
             probes: Vec::new(),
             latency_under: Some(Duration::from_millis(300)),
-            prometheus: None,
+            source: None,
             notify: Vec::new(),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(86_400).into(),

@@ -20,7 +20,7 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
         description: None,
         probes: Vec::new(),
         latency_under: None,
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: objective.parse().expect("valid"),
         window: Duration::from_secs(30 * 86_400).into(),

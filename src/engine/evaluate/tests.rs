@@ -20,7 +20,7 @@ fn slo(objective: &str, unit: Unit, zone: &str) -> Slo {
         description: None,
         probes: Vec::new(),
         latency_under: None,
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: objective.parse().expect("valid"),
         window: Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),

@@ -115,7 +115,7 @@ impl World {
             self.isolation.release(at(now), &mut settled);
             self.settled.extend(settled.into_iter().filter_map(|report| match report {
                 Report::Observed(observation) => Some((now, observation)),
-                Report::Missed(..) => None,
+                Report::Missed(..) | Report::Counted(_) => None,
                 Report::Doubted(..) => panic!("a doubted report was settled"),
             }));
         }

@@ -25,6 +25,10 @@ use crate::model::{
 pub(super) struct Line {
     pub roll: Roll,
     pub feeds: Vec<Feed>,
+    /// Whether somebody else counts its slots.
+    pub counted: bool,
+    /// Where the last slot ends that was counted by somebody else.
+    pub counted_until: Option<Timestamp>,
 }
 
 /// An indicator that a line feeds, and which of its slots count there.
@@ -32,12 +36,16 @@ pub(super) struct Line {
 pub(super) struct Feed {
     pub indicator: usize,
     pub rule: Rule,
+    /// Whether intervals are counted, by whether they were measured, and not what was counted in
+    /// them.
+    pub intervals: bool,
 }
 
 impl Line {
     /// A line that feeds nothing yet.
     pub fn new(series: SeriesId, step: Duration) -> Self {
-        Line { roll: Roll::new(series, step, Vec::new()), feeds: Vec::new() }
+        let roll = Roll::new(series, step, Vec::new());
+        Line { roll, feeds: Vec::new(), counted: false, counted_until: None }
     }
 
     /// The thresholds that slots which are not accounted for yet may be held to, ascending.
@@ -110,7 +118,9 @@ impl Engine {
             for probe in &service.probes {
                 if let Some(series) = series_of.get(&probe.id) {
                     self.probes.push(self.probe_state(probe, *series, &service.slos));
-                    self.add_line(Line::new(*series, probe.interval));
+                    let mut line = Line::new(*series, probe.interval);
+                    line.counted = probe.check.source().is_some();
+                    self.add_line(line);
                 }
             }
             for slo in &service.slos {
@@ -165,6 +175,8 @@ impl Engine {
         for account in present.chain(self.absent.values_mut()) {
             let before: Vec<(SeriesId, usize)> =
                 account.series.drain(..).zip(account.indicators.drain(..)).collect();
+            let intervals_before: Vec<(SeriesId, usize)> =
+                account.counted.drain(..).zip(account.intervals.drain(..)).collect();
             account.lines.clear();
             for series in account.revisions.series() {
                 let Some(&at) = self.line_of.get(&series) else { continue };
@@ -172,17 +184,27 @@ impl Engine {
                     continue;
                 }
                 let rule = account.revisions.rule(series);
-                let feeds = &mut self.lines[at].feeds;
-                let known = feeds.iter().find(|feed| feed.rule == rule);
-                let indicator = known.map(|feed| feed.indicator).unwrap_or_else(|| {
-                    let was = before.iter().find(|(known, _)| *known == series);
-                    let history = was.map(|(_, n)| old[*n].take(self.series.len(), &self.series));
-                    self.series.push(history.unwrap_or_default());
-                    self.memory.push(Duration::ZERO);
-                    feeds.push(Feed { indicator: self.series.len() - 1, rule });
-                    self.series.len() - 1
-                });
-                self.memory[indicator] = self.memory[indicator].max(account.memory);
+                let Line { feeds, counted, .. } = &mut self.lines[at];
+                let mut feed = |intervals: bool, before: &[(SeriesId, usize)]| {
+                    let alike = |feed: &&Feed| feed.rule == rule && feed.intervals == intervals;
+                    let indicator = feeds.iter().find(alike).map(|feed| feed.indicator);
+                    let indicator = indicator.unwrap_or_else(|| {
+                        let was = before.iter().find(|(known, _)| *known == series);
+                        let to = self.series.len();
+                        let history = was.map(|(_, n)| old[*n].take(to, &self.series));
+                        self.series.push(history.unwrap_or_default());
+                        self.memory.push(Duration::ZERO);
+                        feeds.push(Feed { indicator: to, rule: rule.clone(), intervals });
+                        to
+                    });
+                    self.memory[indicator] = self.memory[indicator].max(account.memory);
+                    indicator
+                };
+                let indicator = feed(false, &before);
+                if *counted {
+                    account.counted.push(series);
+                    account.intervals.push(feed(true, &intervals_before));
+                }
                 account.series.push(series);
                 account.indicators.push(indicator);
                 account.lines.push(at);
@@ -195,16 +217,23 @@ impl Engine {
     /// Counts slots where they count. `thresholds` are those that the classes of the runs count,
     /// if not those that the line has now.
     pub(super) fn feed(&mut self, line: usize, runs: &[Run], thresholds: Option<&[u32]>) {
-        let Line { roll, feeds } = &self.lines[line];
+        let Line { roll, feeds, counted_until, .. } = &mut self.lines[line];
         let thresholds = thresholds.unwrap_or(roll.thresholds());
         for run in runs {
+            if matches!(run.verdict, Verdict::Counted(_)) {
+                *counted_until = (*counted_until).max(Some(run.end()));
+            }
             if run.verdict.outcome() != Outcome::Unknown {
                 self.known_until = self.known_until.max(Some(run.end()));
             }
-            for Feed { indicator, rule } in feeds {
+            for Feed { indicator, rule, intervals } in feeds.iter() {
                 for (from, to, judge) in rule.stretches() {
                     let Some(run) = roll::part(run, from, to) else { continue };
-                    let each = Tally::of(outcome(&run, judge, thresholds), 1);
+                    let each = match (intervals, run.verdict) {
+                        (true, Verdict::Counted(_)) => Tally::of(Outcome::Good, 1),
+                        (false, Verdict::Counted(_)) => run.verdict.tally(),
+                        _ => Tally::of(outcome(&run, judge, thresholds), 1),
+                    };
                     self.series[*indicator].push(run.start, run.step, run.n, each);
                 }
             }

@@ -72,10 +72,11 @@ impl Engine {
                 let Some(&series) = series_of.get(&probe.id) else { continue };
                 let mut line =
                     lines.remove(&series).unwrap_or_else(|| Line::new(series, probe.interval));
+                line.counted = probe.check.source().is_some();
                 let was = probes.remove(&series);
                 let stays = was.as_ref().is_some_and(|w| w.probe.interval == probe.interval);
                 if !stays {
-                    let grid = Grid::new(&probe.id, &self.options.vantage, probe.interval);
+                    let grid = Grid::of(probe, &self.options.vantage);
                     let first = grid.first_due_at_or_after(at);
                     let change = Change {
                         before: micros(line.roll.step()).unsigned_abs(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::epoch::KeptEpoch;
-use super::layout::{Line, counted};
+use super::layout::{Feed, Line, counted};
 use super::{Effect, Engine, SLICE};
 use crate::engine::alert::{self, Life};
 use crate::engine::revision::{Revision, Revisions, Rule};
@@ -255,7 +255,7 @@ impl Engine {
         let (mut totals, mut ruled) = (Vec::new(), Vec::new());
         for line in &self.lines {
             let series = line.roll.series().0;
-            for feed in &line.feeds {
+            for feed in line.feeds.iter().filter(|feed| !feed.intervals) {
                 let Tally { good, bad, unknown, excluded } = self.series[feed.indicator].before(at);
                 let counts = [good, bad, unknown, excluded];
                 match feed.rule.whole() {
@@ -281,7 +281,8 @@ impl Engine {
             let [good, bad, unknown, excluded] = counts;
             let total = Tally { good, bad, unknown, excluded };
             // A rule may have gone on since; what was due before counted by the part until then.
-            for feed in self.lines[line].feeds.iter().filter(|feed| feed.rule.until(at) == rule) {
+            let alike = |feed: &&Feed| !feed.intervals && feed.rule.until(at) == rule;
+            for feed in self.lines[line].feeds.iter().filter(alike) {
                 self.series[feed.indicator].continue_from(total, at);
             }
         }

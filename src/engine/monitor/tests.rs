@@ -61,7 +61,7 @@ pub(super) fn catalog(
         description: None,
         probes: probes.iter().map(|p| format!("svc/{p}").parse().expect("valid")).collect(),
         latency_under: under.map(Duration::from_millis),
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window: secs(300).into(),

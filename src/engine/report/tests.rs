@@ -32,7 +32,7 @@ fn slo(objective: &str) -> Slo {
         description: None,
         probes: vec!["shop/front".parse().expect("an id")],
         latency_under: None,
-        prometheus: None,
+        source: None,
         objective: objective.parse().expect("an objective"),
         window: secs(30 * 86_400).into(),
         method: Method::Occurrences,

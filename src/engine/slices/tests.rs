@@ -30,7 +30,7 @@ fn slo(method: Method, window: Window, unknown: UnknownPolicy) -> Slo {
         description: None,
         probes: vec!["svc/p".parse().expect("valid")],
         latency_under: None,
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window,
@@ -232,7 +232,7 @@ proptest! {
         let mut cuts: Vec<_> = cuts.iter().map(|c| from.plus(Duration::from_secs(*c))).collect();
         cuts.sort_unstable();
         for cut in cuts.into_iter().filter(|cut| *cut < known).chain([known]) {
-            pieces.extend(histories, &slo, cut);
+            pieces.extend(histories, None, &slo, cut);
         }
         for (back, after) in looks {
             let moment = from.plus(Duration::from_secs(after)).min(known);

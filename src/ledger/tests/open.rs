@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::ledger::schema::FORMAT;
 
 fn refused(directory: &Path) -> LedgerError {
     Ledger::open(directory, plain()).expect_err("must be refused")
@@ -76,7 +77,7 @@ fn a_newer_format_is_refused_and_both_numbers_are_told() {
     drop(open(directory.path()));
     sql(directory.path(), "PRAGMA user_version = 9");
     let error = refused(directory.path());
-    assert!(matches!(error, LedgerError::Newer { found: 9, supported: 1, .. }), "{error:?}");
+    assert!(matches!(error, LedgerError::Newer { found: 9, supported: FORMAT, .. }), "{error:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From an earlier format to a later one: wholly or not at all, whenever the power fails.
 //!
-//! There is one format only so far, so the later ones are made up here.
+//! The formats that are later than that of this version are made up here.
 
 use rusqlite::types::Value;
 
@@ -22,6 +22,12 @@ const NAMES: Step = |tx| {
 };
 
 const FAILS: Step = |tx| tx.execute_batch("DELETE FROM series; SELECT * FROM nowhere;");
+
+/// A ledger of this format has taken every real step already.
+const TAKEN: Step = |_| Ok(());
+
+/// The format before any step that is made up here.
+const _: () = assert!(FORMAT == 2, "one step is TAKEN for each format after the first");
 
 fn number(db: &Connection) -> i64 {
     db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("readable")
@@ -51,18 +57,18 @@ fn each_step_is_taken_once_and_a_step_that_fails_changes_nothing() {
     let ledger = filled(&Drive::new(), directory.path());
     let (path, db) = (&ledger.path, &ledger.db);
     assert_eq!(number(db), FORMAT);
-    let error = upgrade(path, db, &[FAILS]).expect_err("fails");
+    let error = upgrade(path, db, &[TAKEN, FAILS]).expect_err("fails");
     assert!(error.to_string().contains("cannot upgrade"), "{error}");
     let series: i64 = db.query_row("SELECT count(*) FROM series", [], |r| r.get(0)).expect("there");
-    assert_eq!((number(db), series), (1, 2));
-    upgrade(path, db, &[TOWNS]).expect("upgrades");
+    assert_eq!((number(db), series), (2, 2));
+    upgrade(path, db, &[TAKEN, TOWNS]).expect("upgrades");
     assert_eq!(
         (number(db), towns(db)),
-        (2, vec!["town of shop/home".into(), "town of shop/cart".into()])
+        (3, vec!["town of shop/home".into(), "town of shop/cart".into()])
     );
-    upgrade(path, db, &[TOWNS, NAMES]).expect("upgrades");
-    upgrade(path, db, &[TOWNS, NAMES]).expect("nothing is left to do");
-    assert_eq!((number(db), towns(db)[0].as_str()), (3, "TOWN OF SHOP/HOME"));
+    upgrade(path, db, &[TAKEN, TOWNS, NAMES]).expect("upgrades");
+    upgrade(path, db, &[TAKEN, TOWNS, NAMES]).expect("nothing is left to do");
+    assert_eq!((number(db), towns(db)[0].as_str()), (4, "TOWN OF SHOP/HOME"));
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn no_power_failure_leaves_an_upgrade_half_done() {
     let begun = drive.model();
     drive.load(begun.clone());
     let ledger = filled(&drive, directory.path());
-    upgrade(&ledger.path, &ledger.db, &[TOWNS, NAMES]).expect("upgrades");
+    upgrade(&ledger.path, &ledger.db, &[TAKEN, TOWNS, NAMES]).expect("upgrades");
     let (log, path) = (drive.log(), ledger.path.clone());
     drop(ledger);
     let mut model = begun;
@@ -87,13 +93,13 @@ fn no_power_failure_leaves_an_upgrade_half_done() {
             let db = Connection::open_with_flags_and_vfs(&path, flags, vfs).expect("opens");
             let format = number(&db);
             let expect: &[&str] = match format {
-                1 => &[],
-                2 => &["town of shop/home", "town of shop/cart"],
+                2 => &[],
+                3 => &["town of shop/home", "town of shop/cart"],
                 _ => &["TOWN OF SHOP/HOME", "TOWN OF SHOP/CART"],
             };
             assert_eq!(towns(&db), expect, "before change {changes}, fate {fate}");
-            upgrade(&path, &db, &[TOWNS, NAMES]).expect("goes on");
-            assert_eq!((number(&db), towns(&db)[0].as_str()), (3, "TOWN OF SHOP/HOME"));
+            upgrade(&path, &db, &[TAKEN, TOWNS, NAMES]).expect("goes on");
+            assert_eq!((number(&db), towns(&db)[0].as_str()), (4, "TOWN OF SHOP/HOME"));
             let check: Value =
                 db.pragma_query_value(None, "quick_check", |r| r.get(0)).expect("ok");
             assert_eq!(check, Value::from("ok".to_owned()));
@@ -103,6 +109,6 @@ fn no_power_failure_leaves_an_upgrade_half_done() {
             model.apply(op);
         }
     }
-    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [1, 2, 3], "{seen:?}");
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [2, 3, 4], "{seen:?}");
     drive.load(Model::default());
 }

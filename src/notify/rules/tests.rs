@@ -13,7 +13,7 @@ fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
         description: None,
         probes: vec!["registry/pull".parse().expect("an id")],
         latency_under: None,
-        prometheus: None,
+        source: None,
         notify: Vec::new(),
         objective: objective.parse().expect("an objective"),
         window: Duration::from_secs(days * 86_400).into(),

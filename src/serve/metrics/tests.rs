@@ -145,7 +145,7 @@ fn known_series_start_at_zero_and_unknown_values_are_absent() {
     nines_slo_alert_firing{…,severity="ticket"} 0
     "###);
     assert_eq!(samples(&text, "nines_probe_failures_total{").len(), BadReason::ALL.len());
-    assert_eq!(samples(&text, "nines_probe_unknown_total{").len(), UnknownReason::ALL.len());
+    assert_eq!(samples(&text, "nines_probe_unknown_total{").len(), UnknownReason::OF_PROBES.len());
     for absent in ["nines_probe_success", "nines_probe_last_run", "nines_tls"] {
         assert!(samples(&text, absent).is_empty(), "{absent}");
     }

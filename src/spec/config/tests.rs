@@ -1,6 +1,7 @@
 //! The operator's config file, good and bad.
 
 use super::*;
+use crate::model::source::Credentials;
 
 fn read(text: &str) -> Result<Config, Vec<Problem>> {
     let content = text.as_bytes().to_vec();
@@ -60,6 +61,7 @@ autoReloadInterval: 30s
             deny: vec![rule("10.1.2.3")],
         },
         references: References::default(),
+        prometheus: Vec::new(),
         auto_reload_interval: Some(Duration::from_secs(30)),
     };
     assert_eq!(settings, expect);
@@ -82,8 +84,6 @@ fn what_is_not_in_the_file_stays_as_it_is() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    let message = "1:1 prometheus: `prometheus` is not read by this version of nines";
-    check("prometheus: {}", &[message]);
     check(
         "web: {configFile: x}",
         &["1:7 web.configFile: `configFile` is not read by this version of nines"],
@@ -218,4 +218,52 @@ spec:
     let shared = config.shared_with(&loaded.catalog);
     let told: Vec<_> = shared.iter().map(|w| (w.line, w.message.as_str())).collect();
     assert_eq!(told, [(1, "192.0.2.1 is probed for an SLO, too, by shop/front")]);
+}
+
+#[test]
+fn servers_are_named_with_their_secrets_in_files() {
+    let config = read(
+        "prometheus:
+  main: {url: \"https://prom.example/x/\", bearer_token_file: token, ca_file: ca.pem}
+  other:
+    url: http://127.0.0.1:9090
+    basic_auth: {username: ana, password_file: password}
+    timeout: 20s
+    interval: 15s
+",
+    )
+    .expect("good");
+    let mut settings = Settings::default();
+    config.apply(&mut settings);
+    let [main, other] = &settings.prometheus[..] else { panic!("two servers") };
+    assert_eq!((main.name.as_str(), main.url.as_str()), ("main", "https://prom.example/x"));
+    assert_eq!(main.credentials, Credentials::Bearer("/etc/nines/token".into()));
+    assert_eq!(main.ca_file, Some("/etc/nines/ca.pem".into()));
+    assert_eq!((main.interval, main.timeout), (Server::INTERVAL, Server::TIMEOUT));
+    let password_file = "/etc/nines/password".into();
+    assert_eq!(other.credentials, Credentials::Basic { username: "ana".into(), password_file });
+    // No question takes longer than until the next one.
+    assert_eq!(other.timeout, Duration::from_secs(15));
+}
+
+#[test]
+fn servers_that_cannot_be_asked_are_refused() {
+    let expect = "1:19 prometheus.main.url: a URL with a user name or password in it";
+    check(
+        "prometheus: {main: {url: \"http://ana:secret@prom\"}}",
+        &[expect.replace("1:19", "1:26").as_str()],
+    );
+    check(
+        "prometheus: {Main: {url: \"http://prom\"}}",
+        &["1:14 prometheus.Main: \"Main\" as the name of a server"],
+    );
+    check(
+        "prometheus: {main: {url: \"http://prom\", interval: 10m}}",
+        &["1:51 prometheus.main.interval: 10m is out of bounds"],
+    );
+    check(
+        "prometheus: {main: {url: \"http://p\", bearer_token_file: a, basic_auth: {username: b, \
+         password_file: c}}}",
+        &["1:72 prometheus.main.basic_auth: `basic_auth` stands beside `bearer_token_file`"],
+    );
 }

@@ -8,7 +8,8 @@ use super::raw::{
     NinesSource, Op, OpenDataSource, OpenMetric, OpenObjective, OpenRatio, OpenSli, OpenSliSpec,
     PrometheusSource, RawType,
 };
-use crate::model::catalog::{Compare, Measure, Prometheus, Service};
+use crate::model::catalog::Service;
+use crate::model::source::{Compare, Measure, Prometheus};
 use crate::model::{Name, Probe, ProbeId};
 use crate::spec::mirror::{Field, Given, Value, quoted};
 use crate::spec::problem::{At, Problems};

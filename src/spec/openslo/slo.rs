@@ -11,9 +11,12 @@ use super::raw::{
 use super::value::PolicyUse;
 use super::{Known, Told, alerts, name_of};
 use crate::model::catalog::{Method, NotificationTarget, Service, UnknownPolicy};
+use crate::model::source::{Measure, Prometheus};
 use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
-use crate::model::{AlertPolicy, Name, Objective, Share, ShortThreshold, Slo, SloId};
+use crate::model::{
+    self, AlertPolicy, Name, Objective, ProbeId, Share, ShortThreshold, Slo, SloId,
+};
 use crate::spec::mirror::{Field, Given};
 use crate::spec::problem::At;
 use crate::spec::resolve::{self, Context};
@@ -61,14 +64,13 @@ pub(super) fn add(
             continue;
         }
         places.push((id.to_string(), name.at.clone()));
-        if let Source::Prometheus(prometheus) = &source {
-            let message = format!("{id} is measured by Prometheus `{}`", prometheus.server);
-            let problem = cx.problems.warn(&name.at, message);
-            problem.hint("`nines run` of this version refuses it; `nines backtest` replays it");
-        }
-        let (probes, latency_under, prometheus) = match source {
+        let (probes, latency_under, source) = match source {
             Source::Probe(probe, under) => (vec![probe], under, None),
-            Source::Prometheus(prometheus) => (Vec::new(), None, Some(prometheus)),
+            Source::Prometheus(prometheus) => {
+                let counted = counted((&id, name), &prometheus, method, service, cx);
+                let Some(probes) = counted else { continue };
+                (probes, None, Some(model::Source::Prometheus(prometheus)))
+            }
         };
         let metadata = document.metadata.value();
         let own = objective.value.display_name.value().map(|name| name.0.clone());
@@ -79,7 +81,7 @@ pub(super) fn add(
             description: spec.description.value().map(|text| text.0.clone()),
             probes,
             latency_under,
-            prometheus,
+            source,
             objective: objective_ppb,
             window: window.clone(),
             method,
@@ -89,6 +91,42 @@ pub(super) fn add(
         });
     }
     places
+}
+
+/// What counts for an SLO that a Prometheus measures, added to the probes of the service: a
+/// ratio that the server works out has no counts, so nothing does.
+fn counted(
+    (id, name): (&SloId, &Given<Name>),
+    prometheus: &Prometheus,
+    method: Method,
+    service: &mut Service,
+    cx: &mut Context,
+) -> Option<Vec<ProbeId>> {
+    if let Measure::Ratio { .. } = prometheus.measure {
+        let message = format!("{id} is a ratio that Prometheus `{}` works out", prometheus.server);
+        let problem = cx.problems.warn(&name.at, message);
+        problem.hint(
+            "`nines run` refuses it, for a ratio cannot be counted: write `good` or `bad`, and \
+             `total`; `nines backtest` replays it",
+        );
+        return Some(Vec::new());
+    }
+    let own = Given { value: id.name().parse().ok()?, at: name.at.clone() };
+    let probe = resolve::of_open((&service.name, &own), prometheus, cx)?;
+    if service.probes.iter().any(|other| other.id == probe.id) {
+        let problem = cx.problems.error(&name.at, format!("{id} is the name of a probe, too"));
+        problem.expected("a name that no probe of the service has, for an SLO with its own source");
+        return None;
+    }
+    if method.slice().is_some_and(|slice| slice < probe.interval) {
+        let interval = format_duration(probe.interval);
+        let message = format!("Prometheus `{}` is asked every {interval}", prometheus.server);
+        cx.problems.error(&name.at, message).expected("slices of at least that length");
+        return None;
+    }
+    let counted = vec![probe.id.clone()];
+    service.probes.push(probe);
+    Some(counted)
 }
 
 /// `service/name`, or `service/name-2` for the second of several objectives.

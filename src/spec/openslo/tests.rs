@@ -4,8 +4,9 @@ mod refusals;
 
 use std::time::Duration;
 
-use crate::model::catalog::{Compare, Measure, Method};
-use crate::model::{Catalog, Limit, Severity, Slo, Window};
+use crate::model::catalog::Method;
+use crate::model::source::{Compare, Measure};
+use crate::model::{Catalog, Limit, Severity, Slo, Source, Window};
 use crate::spec::{Level, Options, Problem, SourceFile, load};
 
 fn read(text: &str) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
@@ -173,8 +174,13 @@ fn metrics_of_a_prometheus_arrive_in_the_model_and_are_told_to_be_unmeasured() {
         let text = slo(&format!(
             "indicator: {{metadata: {{name: p}}, spec: {spec}}}, objectives: [{objective}]"
         )) + &source;
-        check(&text, &["warning metadata.name: web/s is measured by Prometheus `main`"]);
-        only(&text).prometheus.expect("metrics")
+        let told = match spec.contains("raw") {
+            true => "web/s is a ratio that Prometheus `main` works out",
+            false => "no Prometheus \"main\" in the operator's config",
+        };
+        check(&text, &[format!("warning metadata.name: {told}").as_str()]);
+        let Some(Source::Prometheus(asked)) = only(&text).source else { panic!("metrics") };
+        asked
     };
     let target = "{target: 0.9}";
     let (a, b) = (query("up"), query("all"));

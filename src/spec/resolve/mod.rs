@@ -10,10 +10,12 @@ mod parts;
 mod policy;
 mod probe;
 mod service;
+mod source;
 
 pub(super) use parts::{is_label_name, within};
 pub(super) use probe::probe;
 pub(super) use service::slice;
+pub(super) use source::of_open;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::parts::{is_label_name, whole_seconds};
-use super::{Context, Names, declare, probe, raw, refer};
+use super::{Context, Names, declare, probe, raw, refer, source};
 use crate::model::catalog::{Dependency, Method, Service};
 use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
@@ -25,6 +25,7 @@ pub(super) fn service(raw: &raw::Service, cx: &mut Context) -> Option<Service> {
     let depends_on = dependencies(&spec.depends_on, cx);
     let probes = Probes::build(name, &spec.probes, cx);
     let slos = slos(name, spec, &probes, cx);
+    let (slos, sources) = slos.unzip();
     let metadata = raw.metadata.value()?;
     Some(Service {
         name: name?.clone(),
@@ -34,7 +35,7 @@ pub(super) fn service(raw: &raw::Service, cx: &mut Context) -> Option<Service> {
         links: links(&spec.links, cx.problems),
         support: spec.support.value().cloned(),
         depends_on,
-        probes: probes.built?,
+        probes: probes.with(sources?)?,
         slos: slos?,
     })
 }
@@ -214,6 +215,14 @@ impl Probes {
         });
         Probes { built, by_name, names }
     }
+
+    /// All of them, with what counts in place of probes.
+    fn with(self, sources: Vec<Probe>) -> Option<Vec<Probe>> {
+        let mut probes = self.built?;
+        probes.extend(sources);
+        probes.sort_by(|a, b| a.id.cmp(&b.id));
+        Some(probes)
+    }
 }
 
 fn slos(
@@ -221,7 +230,7 @@ fn slos(
     spec: &raw::ServiceSpec,
     probes: &Probes,
     cx: &mut Context,
-) -> Option<Vec<Slo>> {
+) -> Option<(Vec<Slo>, Vec<Probe>)> {
     let items = spec.slos.value().map(|list| list.items.as_slice()).unwrap_or_default();
     let mut names = Names::new(true);
     let mut all = Vec::new();
@@ -231,9 +240,10 @@ fn slos(
         }
         all.push(slo(service, given, probes, cx));
     }
-    let mut slos: Vec<Slo> = all.into_iter().collect::<Option<_>>()?;
+    let all = all.into_iter().collect::<Option<Vec<_>>>()?;
+    let (mut slos, sources): (Vec<Slo>, Vec<Option<Probe>>) = all.into_iter().unzip();
     slos.sort_by(|a, b| a.id.cmp(&b.id));
-    Some(slos)
+    Some((slos, sources.into_iter().flatten().collect()))
 }
 
 fn slo(
@@ -241,33 +251,57 @@ fn slo(
     given: &Given<raw::Slo>,
     probes: &Probes,
     cx: &mut Context,
-) -> Option<Slo> {
+) -> Option<(Slo, Option<Probe>)> {
     let raw = &given.value;
-    let counted = counted(given, probes, cx.problems);
-    let used: Vec<&Probe> =
-        counted.iter().flatten().filter_map(|name| probes.by_name.get(name)).collect();
+    let source = source::source(service, raw, cx);
+    let counted = match &source {
+        Some(None) => counted(given, probes, cx.problems),
+        Some(Some(_)) => named_apart(raw, probes, cx.problems),
+        None => None,
+    };
+    let of_source = source.iter().flatten();
+    let used = counted.iter().flatten().filter_map(|name| probes.by_name.get(name));
+    let used: Vec<&Probe> = used.chain(of_source).collect();
     let window = raw.window.given().and_then(|w| window(w, &used, cx));
     let latency = latency(raw, &used, cx.problems);
     let method = raw.method.given().and_then(|m| method(m, window.as_ref(), &used, cx.problems));
     let policy = alerting(raw, window.as_ref(), cx);
+    if matches!(source, Some(Some(_))) {
+        source::unknown(raw.unknown.given(), method, cx.problems);
+    }
+    let source = source?;
     let service = service?;
     let id = SloId::new(service, raw.name.value()?);
     let mut ids: Vec<_> = counted?.iter().map(|name| ProbeId::new(service, name)).collect();
     ids.sort();
-    Some(Slo {
+    let slo = Slo {
         id,
         display_name: raw.display_name.value().map(|name| name.0.clone()),
         description: raw.description.value().map(|text| text.0.clone()),
         probes: ids,
         latency_under: latency?,
-        prometheus: None,
+        source: source.as_ref().and_then(|probe| probe.check.source().cloned()),
         objective: *raw.objective.value()?,
         window: window?,
         method: method?,
         unknown: *raw.unknown.value()?,
         policy: policy?,
         notify: Vec::new(),
-    })
+    };
+    Some((slo, source))
+}
+
+/// The name under which a source counts, which is that of its SLO and must be no probe's.
+fn named_apart(raw: &raw::Slo, probes: &Probes, problems: &mut Problems) -> Option<Vec<Name>> {
+    let name = raw.name.given()?;
+    if probes.names.declared.contains_key(&name.value) {
+        let message = format!("{:?} is the name of a probe, too", name.value.as_str());
+        problems
+            .error(&name.at, message)
+            .expected("a name that no probe of the service has, for an SLO with its own source");
+        return None;
+    }
+    Some(vec![name.value.clone()])
 }
 
 /// The probes that count, each of which exists; none (and reported) otherwise.

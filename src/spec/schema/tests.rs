@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::*;
+use crate::model::source::{Credentials, Server};
 use crate::spec::{Options, SourceFile, load};
 
 fn validator(which: Which) -> jsonschema::Validator {
@@ -49,9 +50,22 @@ fn sources(files: &BTreeMap<PathBuf, String>) -> Vec<SourceFile> {
     files.iter().map(source).collect()
 }
 
+/// What a config allows that names the servers of the examples.
+fn with_servers() -> Options {
+    let server = Server {
+        name: "main".parse().expect("a name"),
+        url: "http://127.0.0.1:9090".to_owned(),
+        credentials: Credentials::None,
+        ca_file: None,
+        timeout: Server::TIMEOUT,
+        interval: Server::INTERVAL,
+    };
+    Options { prometheus: vec![server], ..Options::default() }
+}
+
 #[test]
 fn every_shipped_example_loads_without_a_warning() {
-    let loaded = load(&sources(&shipped()), &Options::default());
+    let loaded = load(&sources(&shipped()), &with_servers());
     let told = |problems: &[crate::spec::Problem]| -> String {
         problems.iter().map(|p| p.render(false)).collect()
     };
@@ -256,7 +270,7 @@ fn a_config_is_valid_for_an_editor_where_it_is_for_the_reader() {
         "spec: a",
         "web: {listen: 1}",
         "limits: {slos: 0}",
-        "prometheus: {}",
+        "prometheus: {main: {}}",
         "egress: {deny: [host]}",
     ] {
         assert!(documents(bad).iter().all(|document| !validator.is_valid(document)), "{bad}");

@@ -74,7 +74,7 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
         );
     }
     let good = "objective: 99%, window: 30d";
-    for key in ["minCoverage", "prometheus", "push"] {
+    for key in ["minCoverage", "push"] {
         let text = slo(&format!("{good}, {key}: 1"));
         check(text, &format!("6:49 spec.slos[0].{key}"), &format!("`{key}`"));
     }

@@ -18,8 +18,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Prometheus {
     address: SocketAddr,
     // Dropped in this order: the process before its directory.
-    _process: Process,
-    _dir: TempDir,
+    process: Option<Process>,
+    dir: TempDir,
 }
 
 /// One sample of an answer: its labels and its value.
@@ -31,6 +31,21 @@ impl Prometheus {
         let (dir, address) = (scratch("prometheus"), ports::free());
         let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, config_text(jobs)).expect("a writable directory");
+        let mut prometheus = Prometheus { address, process: None, dir };
+        prometheus.restart();
+        prometheus
+    }
+
+    /// Ends it as a power cut of the process would; its data stay.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it is running").kill();
+    }
+
+    /// Starts it again on the same port over the same data.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "it is running already");
+        let (dir, address) = (&self.dir, self.address);
+        let config = dir.path().join("prometheus.yml");
         let mut command = Command::new(program("prometheus", "prometheus"));
         command
             .arg(format!("--config.file={}", config.display()))
@@ -39,7 +54,12 @@ impl Prometheus {
             .arg("--log.level=warn");
         let mut process = Process::start("prometheus", &mut command, dir.path().join("log"));
         process.answers(&format!("http://{address}/-/ready"), START_LIMIT);
-        Prometheus { address, _process: process, _dir: dir }
+        self.process = Some(process);
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Evaluates an expression now.

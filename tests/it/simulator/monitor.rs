@@ -404,6 +404,7 @@ impl<'w> Simulation<'w> {
                     self.oracle.missed(series, run)?;
                     process.engine.miss(series, run, &mut effects);
                 }
+                Report::Counted(_) => return Err("nobody else counts in here".to_owned()),
             }
         }
         self.carry_out(effects)

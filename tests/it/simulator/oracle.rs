@@ -205,6 +205,7 @@ impl<'w> Oracle<'w> {
             Verdict::Good => !state.is_good() || slow && !truth(true),
             // A monitor that hides behind what it does not know is no better than one that lies.
             Verdict::Unknown(UnknownReason::NotRunning) | Verdict::Excluded => false,
+            Verdict::Counted(_) => true,
             Verdict::Unknown(_) => self.healthy(seen.start - 3 * SECOND, seen.end),
         };
         if wrong {

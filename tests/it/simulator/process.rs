@@ -159,6 +159,6 @@ impl Process {
 pub fn observed(report: &Report) -> Option<&Observation> {
     match report {
         Report::Observed(observation) | Report::Doubted(observation, _) => Some(observation),
-        Report::Missed(..) => None,
+        Report::Missed(..) | Report::Counted(_) => None,
     }
 }

@@ -235,7 +235,7 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
         description: None,
         probes: probes.iter().map(|probe| probe.id.clone()).collect(),
         latency_under: under,
-        prometheus: None,
+        source: None,
         objective: objective(chance),
         window: Window::Rolling(Duration::from_micros(window.unsigned_abs())),
         method: Method::Occurrences,

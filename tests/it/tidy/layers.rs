@@ -4,9 +4,10 @@ use super::source::{Path, Source};
 use super::{none, sources};
 
 const ADAPTER: &[&str] = &["model", "engine", "clock"];
-const DAEMON: &[&str] = &["model", "spec", "engine", "clock", "probe", "ledger", "notify", "serve"];
+const DAEMON: &[&str] =
+    &["model", "spec", "engine", "clock", "probe", "source", "ledger", "notify", "serve"];
 const CLI: &[&str] =
-    &["model", "spec", "engine", "clock", "probe", "ledger", "notify", "serve", "daemon"];
+    &["model", "spec", "engine", "clock", "probe", "source", "ledger", "notify", "serve", "daemon"];
 
 /// Each room, and the rooms it may name beside itself.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -15,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("spec", &["model"]),
     ("engine", &["model", "spec"]),
     ("probe", ADAPTER),
+    ("source", ADAPTER),
     ("ledger", ADAPTER),
     ("notify", ADAPTER),
     ("serve", ADAPTER),

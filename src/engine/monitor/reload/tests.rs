@@ -70,7 +70,7 @@ impl Declared {
                 window: secs(window).into(),
                 method: Method::Occurrences,
                 unknown,
-                prometheus: None,
+                source: None,
                 notify: Vec::new(),
                 policy: Some(Arc::clone(&policy)),
             };

@@ -1,0 +1,386 @@
+//! Sources: whoever counts in place of a probe is asked here, on time, and heard out.
+//!
+//! One task for each SLO that a Prometheus feeds, on the runtime that serves: a question is rare
+//! and may be late, for it names the moment it is about. What it keeps true: every slot of a
+//! source is reported once and in order; a question is one attempt. It knows no SLOs, and judges
+//! no answer: `engine::sampler` does.
+
+mod meters;
+mod prometheus;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::engine::isolation::{Counted, Report};
+use crate::engine::sampler::{Answer, Failure, MAX_GAP, Part, Sampler};
+use crate::engine::schedule::Grid;
+use crate::model::source::{self, Server, Source};
+use crate::model::{Egress, Probe, ProbeId, Run, SeriesId, Timestamp, UnknownReason, Verdict};
+
+pub use self::meters::{Meters, Reading};
+pub use self::prometheus::ServerError;
+use self::prometheus::{Prometheus, Refusal};
+
+/// Under this prefix, with the probe's id behind it, is kept what a source needs to go on.
+pub const STATE: &str = "source/";
+
+/// How long after its moment a question is asked, at most: a scrape that began before may take
+/// some time to be stored.
+const MAX_PATIENCE: Duration = Duration::from_secs(2);
+/// A clock that differs from ours by less than this is right enough: nobody scrapes faster.
+const UNREMARKABLE_OFFSET: i64 = 1_000_000;
+
+/// The servers that may be asked, ready to be.
+#[derive(Clone, Debug, Default)]
+pub struct Servers(BTreeMap<String, Arc<Prometheus>>);
+
+impl Servers {
+    /// Makes servers ready. Those of `before` that are the same go on.
+    ///
+    /// # Errors
+    /// What keeps one from being asked.
+    pub fn new(
+        servers: &[Server],
+        egress: &Egress,
+        before: &Servers,
+    ) -> Result<Servers, ServerError> {
+        let ready = |server: &Server| {
+            let name = server.name.to_string();
+            let known = before.0.get(&name).filter(|known| known.server() == server);
+            let ready = match known {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Prometheus::new(server, egress)?),
+            };
+            Ok((name, ready))
+        };
+        servers.iter().map(ready).collect::<Result<_, _>>().map(Servers)
+    }
+
+    fn of(&self, asked: &source::Prometheus) -> Option<Arc<Prometheus>> {
+        self.0.get(asked.server.as_str()).cloned()
+    }
+}
+
+/// What somebody else counts, and where to go on with it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Whose slots.
+    pub series: SeriesId,
+    /// The probe that it counts in place of.
+    pub probe: Probe,
+    /// The first slot that is not accounted for.
+    pub first: Timestamp,
+    /// What was kept to go on, if anything.
+    pub kept: Option<String>,
+    /// Where the last slot ends that was counted.
+    pub counted_until: Option<Timestamp>,
+}
+
+/// Every source that is asked.
+#[derive(Debug)]
+pub struct Sources {
+    tasks: BTreeMap<SeriesId, Task>,
+    servers: Servers,
+    meters: Arc<Meters>,
+    clock: Clock,
+    sink: mpsc::Sender<Vec<Report>>,
+}
+
+#[derive(Debug)]
+struct Task {
+    probe: Probe,
+    server: Option<Arc<Prometheus>>,
+    stop: oneshot::Sender<()>,
+    handle: JoinHandle<Progress>,
+}
+
+/// Where a task was when it ended.
+#[derive(Debug)]
+struct Progress {
+    due: Timestamp,
+    kept: String,
+}
+
+impl Sources {
+    /// Begins to ask. Slots are reported to `sink`.
+    pub fn start(
+        orders: Vec<Order>,
+        servers: Servers,
+        clock: Clock,
+        sink: mpsc::Sender<Vec<Report>>,
+    ) -> Self {
+        let meters = Arc::new(Meters::default());
+        let mut sources = Sources { tasks: BTreeMap::new(), servers, meters, clock, sink };
+        orders.into_iter().for_each(|order| sources.begin(order));
+        sources
+    }
+
+    /// What they have counted about themselves.
+    pub fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.meters)
+    }
+
+    /// The servers that are asked.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// Goes on with other sources from `at` on. Those that are the same are left alone.
+    pub async fn replace(&mut self, probes: &[(SeriesId, Probe)], servers: Servers, at: Timestamp) {
+        let before = std::mem::take(&mut self.tasks);
+        self.servers = servers;
+        let mut stopped = BTreeMap::new();
+        for (series, task) in before {
+            let same = probes.iter().any(|(other, probe)| {
+                let server = of(probe).and_then(|asked| self.servers.of(asked));
+                *other == series && *probe == task.probe && same_server(&server, &task.server)
+            });
+            match same {
+                true => drop(self.tasks.insert(series, task)),
+                false => {
+                    // An error says that it has ended already.
+                    let _ = task.stop.send(());
+                    if let Ok(progress) = task.handle.await {
+                        stopped.insert(series, (task.probe, progress));
+                    }
+                }
+            }
+        }
+        for (series, probe) in probes.iter().filter(|(_, probe)| of(probe).is_some()) {
+            if self.tasks.contains_key(series) {
+                continue;
+            }
+            let was = stopped.remove(series);
+            let (first, kept) = match was {
+                Some((before, progress)) if before.interval == probe.interval => {
+                    (progress.due, Some(progress.kept))
+                }
+                was => {
+                    self.give_up(*series, was, at).await;
+                    (Grid::of(probe, "").first_due_at_or_after(at), None)
+                }
+            };
+            let (series, probe) = (*series, probe.clone());
+            self.begin(Order { series, probe, first, kept, counted_until: None });
+        }
+        for (series, was) in stopped {
+            self.meters.forget(&was.0.id);
+            self.give_up(series, Some(was), at).await;
+        }
+    }
+
+    /// The slots of a source that is no more, up to its end.
+    async fn give_up(&self, series: SeriesId, was: Option<(Probe, Progress)>, at: Timestamp) {
+        let Some((probe, Progress { due, .. })) = was else { return };
+        let n = at.since(due).as_micros().div_ceil(probe.interval.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if n > 0 {
+            let verdict = Verdict::Unknown(UnknownReason::Source);
+            let run = Run { start: due, step: probe.interval, n, verdict, class: 0 };
+            // An error says that the engine has ended, which tells it elsewhere.
+            let _ = self.sink.send(vec![Report::Missed(series, run)]).await;
+        }
+    }
+
+    fn begin(&mut self, order: Order) {
+        let Some(asked) = of(&order.probe) else { return };
+        let (stop, stopped) = oneshot::channel();
+        let server = self.servers.of(asked);
+        self.meters.expect(&order.probe.id);
+        let sampler = Sampler::new(
+            asked.clone(),
+            order.probe.interval,
+            order.kept.as_deref(),
+            order.counted_until,
+        );
+        let follower = Follower {
+            series: order.series,
+            probe: order.probe.clone(),
+            asked: asked.clone(),
+            server: server.clone(),
+            sampler,
+            meters: Arc::clone(&self.meters),
+            clock: self.clock,
+            sink: self.sink.clone(),
+            failing: None,
+        };
+        let handle = tokio::spawn(follower.follow(order.first, stopped));
+        self.tasks.insert(order.series, Task { probe: order.probe, server, stop, handle });
+    }
+
+    /// Asks no more. Slots that are open stay so.
+    pub async fn stop(self) {
+        for task in self.tasks.into_values() {
+            let _ = task.stop.send(());
+            let _ = task.handle.await;
+        }
+    }
+}
+
+fn of(probe: &Probe) -> Option<&source::Prometheus> {
+    let Source::Prometheus(asked) = probe.check.source()?;
+    Some(asked)
+}
+
+fn same_server(one: &Option<Arc<Prometheus>>, other: &Option<Arc<Prometheus>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Follows what one Prometheus counts for one SLO.
+struct Follower {
+    series: SeriesId,
+    probe: Probe,
+    asked: source::Prometheus,
+    server: Option<Arc<Prometheus>>,
+    sampler: Sampler,
+    meters: Arc<Meters>,
+    clock: Clock,
+    sink: mpsc::Sender<Vec<Report>>,
+    failing: Option<Failure>,
+}
+
+impl Follower {
+    /// Asks at every point of the grid from `due` on until told to stop.
+    async fn follow(mut self, mut due: Timestamp, mut stop: oneshot::Receiver<()>) -> Progress {
+        tokio::select! {
+            biased;
+            _ = &mut stop => return self.progress(due),
+            answer = self.ask(due) => {
+                let (answer, detail) = split(answer);
+                let failure = self.sampler.begin(due, answer);
+                self.note(failure, detail, due);
+            }
+        }
+        loop {
+            due = self.skip_what_is_too_old(due).await;
+            let end = due.plus(self.probe.interval);
+            let answer = tokio::select! {
+                biased;
+                _ = &mut stop => return self.progress(due),
+                answer = self.ask(end) => answer,
+            };
+            let (answer, detail) = split(answer);
+            let sampled = self.sampler.sample(end, answer);
+            self.note(sampled.failure, detail, end);
+            let known = matches!(sampled.verdict, Verdict::Counted(_));
+            self.meters.slots(&self.probe.id, known, 1);
+            let run = self.run(due, sampled.verdict, 1);
+            let state = sampled.state.map(|json| (format!("{STATE}{}", self.probe.id), json));
+            let counted = Counted { series: self.series, run, state };
+            if self.sink.send(vec![Report::Counted(counted)]).await.is_err() {
+                return self.progress(end);
+            }
+            due = end;
+        }
+    }
+
+    fn progress(&self, due: Timestamp) -> Progress {
+        Progress { due, kept: self.sampler.kept() }
+    }
+
+    fn run(&self, start: Timestamp, verdict: Verdict, n: u32) -> Run {
+        Run { start, step: self.probe.interval, n, verdict, class: 0 }
+    }
+
+    /// After a long sleep of this machine the oldest slots are given up; what rose in them is
+    /// not counted any more anyhow.
+    async fn skip_what_is_too_old(&mut self, due: Timestamp) -> Timestamp {
+        let behind = self.clock.now().since(due.plus(self.probe.interval));
+        if behind <= MAX_GAP {
+            return due;
+        }
+        let n = (behind - MAX_GAP).as_micros().div_ceil(self.probe.interval.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let run = self.run(due, Verdict::Unknown(UnknownReason::Late), n);
+        self.meters.slots(&self.probe.id, false, n);
+        // An error says that the engine has ended, which the next report finds out as well.
+        let _ = self.sink.send(vec![Report::Missed(self.series, run)]).await;
+        run.end()
+    }
+
+    /// Asks about one moment, once it is there and what was scraped before it can be stored.
+    async fn ask(&self, at: Timestamp) -> Result<Answer, Refusal> {
+        let patience = MAX_PATIENCE.min(self.probe.interval / 4);
+        tokio::time::sleep_until(self.clock.instant(at.plus(patience))).await;
+        let refuse = |failure, detail: &str| Err(Refusal { failure, detail: detail.to_owned() });
+        let Some(server) = &self.server else {
+            return refuse(Failure::Config, "no server of that name is configured");
+        };
+        self.meters.request(&self.probe.id);
+        let offset = offset(self.clock);
+        let asked = Timestamp::from_micros(at.micros().saturating_add(offset));
+        let deadline = Instant::now() + self.probe.interval;
+        let answer = tokio::time::timeout_at(deadline, server.ask(&self.asked.measure, asked));
+        match answer.await {
+            Ok(answer) => answer.map(|answer| shifted(answer, offset)),
+            Err(_) => refuse(Failure::Timeout, "too many questions wait for this server"),
+        }
+    }
+
+    /// Counts how it went, and says in the log when that changes.
+    fn note(&mut self, failure: Option<Failure>, detail: Option<String>, at: Timestamp) {
+        self.meters.outcome(&self.probe.id, failure, detail.clone(), at);
+        if std::mem::replace(&mut self.failing, failure) == failure {
+            return;
+        }
+        let (slo, server) = (self.probe.id.as_str(), self.asked.server.as_str());
+        match failure {
+            None => tracing::info!(slo, server, "the source counts again"),
+            Some(Failure::First) => {
+                tracing::info!(slo, server, "the source is counted from here on");
+            }
+            Some(failure) => {
+                let detail = detail.unwrap_or_default();
+                tracing::warn!(slo, server, reason = failure.word(), detail, "nothing is counted");
+            }
+        }
+    }
+}
+
+/// By how much the wall clock, which servers go by, is ahead of ours, in microseconds.
+fn offset(clock: Clock) -> i64 {
+    let offset = clock.wall_offset_micros();
+    if offset.abs() < UNREMARKABLE_OFFSET { 0 } else { offset }
+}
+
+/// The answer in our time.
+fn shifted(mut answer: Answer, offset: i64) -> Answer {
+    let seconds = offset as f64 / 1e6;
+    let scraped = answer.samples.iter_mut().filter(|sample| sample.part == Part::Scraped);
+    scraped.for_each(|sample| sample.value -= seconds);
+    let back = |at: Timestamp| Timestamp::from_micros(at.micros().saturating_sub(offset));
+    answer.started = answer.started.map(back);
+    answer
+}
+
+fn split(answer: Result<Answer, Refusal>) -> (Result<Answer, Failure>, Option<String>) {
+    match answer {
+        Ok(answer) => (Ok(answer), None),
+        Err(Refusal { failure, detail }) => (Err(failure), Some(detail)),
+    }
+}
+
+/// The sources among these probes, each with the first slot that it is asked for.
+pub fn orders<'a>(
+    probes: impl IntoIterator<Item = &'a (SeriesId, Probe)>,
+    mut kept: impl FnMut(&ProbeId) -> Option<String>,
+    mut first: impl FnMut(SeriesId, &Probe) -> (Timestamp, Option<Timestamp>),
+) -> Vec<Order> {
+    let sources = probes.into_iter().filter(|(_, probe)| of(probe).is_some());
+    let order = |(series, probe): &(SeriesId, Probe)| {
+        let (from, counted_until) = first(*series, probe);
+        let (series, probe) = (*series, probe.clone());
+        Order { series, kept: kept(&probe.id), probe, first: from, counted_until }
+    };
+    sources.map(order).collect()
+}

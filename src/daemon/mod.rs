@@ -84,8 +84,7 @@ impl Daemon {
         let probes = probes(&engine, &series);
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
-        let in_flight_max = probe::in_flight_max(descriptors, places);
-        let config = probing(&settings, in_flight_max);
+        let config = probing(&settings, probe::in_flight_max(descriptors, places));
         let references = start_references(&settings, clock, now, &sink)?;
         let sources = start_sources(&settings, orders, clock, &sink)?;
         let prober = Prober::start(probes, clock, config, now, sink)?;

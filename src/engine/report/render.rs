@@ -10,9 +10,8 @@ use super::{AgreementReport, Incident, Kept, Proof, Report, Settlement, Singly, 
 use crate::engine::render::{bounds, budget_json, ppb_text, revisions_json, seconds_json};
 use crate::engine::status::Accounting;
 use crate::model::budget::Budget;
-use crate::model::catalog::Agreement;
-use crate::model::evidence::LEVEL;
-use crate::model::evidence::peeking;
+use crate::model::catalog::{Agreement, Credit};
+use crate::model::evidence::{LEVEL, peeking};
 use crate::model::objective::PPB;
 use crate::model::time::format_duration;
 use crate::model::uptime::Uptime;
@@ -65,7 +64,7 @@ pub fn incidents_json(report: &Report<'_>) -> Value {
 
 /// An agreement as it is declared.
 pub fn agreement_json(agreement: &Agreement) -> Value {
-    let credit = |tier: &crate::model::catalog::Credit| json!({"below": tier.below.ratio(), "credit": ppb_text(tier.credit.ppb())});
+    let credit = |tier: &Credit| json!({ "below": tier.below.ratio(), "credit": ppb_text(tier.credit.ppb()) });
     json!({
         "name": agreement.name.as_str(),
         "service": agreement.slo.service(),

@@ -244,6 +244,7 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
         probes: probes.iter().map(id).collect(),
         latency_under: Some(Duration::from_millis(50)),
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: "99.9%".parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),

@@ -69,6 +69,7 @@ fn service(n: u32, policy: &Arc<AlertPolicy>) -> Service {
         probes: vec![probe.clone()],
         latency_under: under,
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: if under.is_some() { "99%" } else { "99.9%" }.parse().expect("an objective"),
         window: Duration::from_secs(30 * DAY.unsigned_abs()).into(),

@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use crate::engine::amend::Amendments;
 use crate::engine::backtest::{self, Interval, Replay, Score};
 use crate::engine::evaluate::Histories;
 use crate::engine::render;
 use crate::engine::series::Series;
+use crate::engine::{Book, SloStatus};
 use crate::model::{Catalog, Severity, ShortThreshold, Slo, SloId, Timestamp, decimal, number};
 
 use super::Format;
@@ -41,6 +43,7 @@ pub enum Source {
 /// One SLO's history and what came of it.
 struct Finding<'a> {
     slo: &'a Slo,
+    amendments: &'a Amendments,
     series: Vec<Series>,
     /// Under the policy as declared, and under each rule for short windows.
     replays: Option<[Replay; 3]>,
@@ -57,10 +60,15 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let histories = read(catalog, source)?;
+    let (histories, book) = read(catalog, source)?;
+    let ids = || catalog.slos().map(|(_, slo)| &slo.id);
+    let amendments = book.amendments(ids());
     let findings: Vec<Finding<'_>> = catalog
         .slos()
-        .filter_map(|(_, slo)| histories.get(&slo.id).map(|series| find(slo, series.clone())))
+        .zip(&amendments)
+        .filter_map(|((_, slo), amendments)| {
+            Some(find(slo, histories.get(&slo.id)?.clone(), amendments))
+        })
         .collect();
     match format {
         Format::Json => {
@@ -74,25 +82,30 @@ pub fn run(
     Ok(())
 }
 
-fn find(slo: &Slo, series: Vec<Series>) -> Finding<'_> {
+/// What came of a history as it was measured, once it counts as it is to count.
+fn find<'a>(slo: &'a Slo, measured: Vec<Series>, amendments: &'a Amendments) -> Finding<'a> {
+    let series = amendments.over(measured);
     let of: Vec<usize> = (0..series.len()).collect();
     let histories = Histories { series: &series, of: &of };
     let declared = slo.policy.as_ref().map(|policy| policy.short_threshold);
-    let replay = |short| backtest::replay(histories, slo, Some(short));
+    let replay = |short| backtest::replay(histories, slo, Some(short), amendments);
     let replays = declared.zip(replay(ShortThreshold::Same).zip(replay(ShortThreshold::One))).map(
         |(declared, (same, one))| match declared {
             ShortThreshold::Same => [same.clone(), same, one],
             ShortThreshold::One => [one.clone(), same, one],
         },
     );
-    Finding { slo, series, replays }
+    Finding { slo, amendments, series, replays }
 }
 
-/// The histories of every SLO of the catalogue in a source.
+/// Histories as they were measured.
+pub type Measured = BTreeMap<SloId, Vec<Series>>;
+
+/// Every history of the catalogue in a source, and what is to be laid over it.
 ///
 /// # Errors
 /// The source cannot be read.
-pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
+pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<(Measured, Book)> {
     match source {
         Source::Events(path) => {
             let find = |id: &str| catalog.slos().map(|(_, s)| s).find(|s| s.id.as_str() == id);
@@ -108,7 +121,7 @@ pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<BTreeMap<SloId
             };
             let histories = histories.with_context(|| format!("in events {name}"))?;
             let id = |(id, series): (String, Series)| Some((id.parse().ok()?, vec![series]));
-            Ok(histories.into_iter().filter_map(id).collect())
+            Ok((histories.into_iter().filter_map(id).collect(), Book::of(catalog)))
         }
         Source::Ledger { path, vantage, from, to } => {
             crate::daemon::history::of_ledger(catalog, path, vantage, *from, *to)
@@ -121,6 +134,10 @@ impl Finding<'_> {
         Histories { series: &self.series, of }
     }
 
+    fn status(&self, histories: Histories<'_>, at: Timestamp) -> SloStatus {
+        self.amendments.mark(backtest::status_at(histories, self.slo, at))
+    }
+
     fn json(&self, at: &[Timestamp]) -> Value {
         let of: Vec<usize> = (0..self.series.len()).collect();
         let histories = self.histories(&of);
@@ -129,7 +146,7 @@ impl Finding<'_> {
             .iter()
             .copied()
             .chain(last)
-            .map(|at| render::status_json(&backtest::status_at(histories, self.slo, at)))
+            .map(|at| render::status_json(&self.status(histories, at)))
             .collect();
         let mut json = json!({
             "slo": self.slo.id.as_str(),
@@ -154,7 +171,7 @@ impl Finding<'_> {
         let mut alerts: Vec<(Timestamp, Value)> = Vec::new();
         for (pair, intervals) in pairs {
             for interval in intervals {
-                let status = backtest::status_at(histories, self.slo, interval.on);
+                let status = self.status(histories, interval.on);
                 let mut alert = interval_json(interval);
                 alert["severity"] = pair.severity.word().into();
                 alert["pair"] = pair.name().into();
@@ -170,7 +187,7 @@ impl Finding<'_> {
         let of: Vec<usize> = (0..self.series.len()).collect();
         let histories = self.histories(&of);
         let Some((first, last)) = backtest::ticks(histories) else { return Ok(()) };
-        let status = backtest::status_at(histories, self.slo, last);
+        let status = self.status(histories, last);
         let counted = status.budget.counted;
         writeln!(
             out,
@@ -179,10 +196,11 @@ impl Finding<'_> {
         )?;
         writeln!(
             out,
-            "  {} good ({} bad of {}), coverage {}, budget left {} of {}, {}",
+            "  {} good ({} bad of {}{}), coverage {}, budget left {} of {}, {}",
             number::percent(counted.good, counted.total()),
             status.budget.bad_events(),
             status.budget.events(counted.total()),
+            if status.corrected { ", corrected" } else { "" },
             number::percent_of(status.coverage.numerator as i128, status.coverage.denominator),
             status.budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds),
             number::duration(status.budget.total_time()),

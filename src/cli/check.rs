@@ -6,15 +6,18 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Format;
+use crate::clock;
 use crate::daemon::files;
 use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
 use crate::engine::fit::{self, Ground};
+use crate::model::correction::{Act, Correction};
 use crate::model::evidence::DECLARED_OUTAGE;
-use crate::model::{Catalog, Severity, Slo, Window, decimal, number};
+use crate::model::{Catalog, Severity, Slo, Timestamp, Window, decimal, number};
 use crate::spec::{self, Level, Loaded, Problem};
 
 /// Exit code when the specs are invalid, or have warnings where those are not allowed.
@@ -53,6 +56,7 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     let findings = loaded.as_ref().map(|l| feasibility::assess(&l.catalog)).unwrap_or_default();
     problems.extend(loaded.iter().flat_map(|loaded| warnings(loaded, &findings)));
     problems.extend(loaded.iter().flat_map(unfit));
+    problems.extend(loaded.iter().flat_map(|loaded| premature(loaded, clock::wall_now())));
     let report = Report { n_files: files.len(), problems, loaded, findings, check };
     match check.format {
         Format::Json => writeln!(out, "{:#}", report.json())?,
@@ -66,6 +70,18 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
 pub fn config_warnings(config: &spec::config::Config, loaded: Option<&Loaded>) -> Vec<Problem> {
     let shared = loaded.map(|loaded| config.shared_with(&loaded.catalog)).unwrap_or_default();
     config.warnings.iter().cloned().chain(shared).collect()
+}
+
+/// Corrections that speak of time which is still to come.
+pub fn premature(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
+    let problem = |correction: &Arc<Correction>| {
+        let Act::Set { to, .. } = correction.act else { return None };
+        let message = format!("a Correction of time that is still to come: it is {now}");
+        let hint = "declare a Maintenance for what is planned".to_owned();
+        let ahead = to > now;
+        ahead.then(|| loaded.places.correction_warning(correction.name.as_str(), message, hint))?
+    };
+    loaded.catalog.corrections.iter().filter_map(problem).collect()
 }
 
 /// What arithmetic found, as problems at the lines that declare the SLOs.

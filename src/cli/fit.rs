@@ -45,12 +45,14 @@ impl Source {
     pub fn specs(catalog: Catalog, ledger: Option<(PathBuf, String)>) -> anyhow::Result<Self> {
         let mut measured = BTreeMap::new();
         if let Some((path, vantage)) = ledger {
-            let histories =
+            let (mut histories, book) =
                 crate::daemon::history::of_ledger(&catalog, &path, &vantage, None, None)?;
-            for (_, slo) in catalog.slos() {
-                let Some(series) = histories.get(&slo.id) else { continue };
+            let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
+            for ((_, slo), amendments) in catalog.slos().zip(amendments) {
+                let Some(series) = histories.remove(&slo.id) else { continue };
+                let series = amendments.over(series);
                 let of: Vec<usize> = (0..series.len()).collect();
-                let histories = Histories { series, of: &of };
+                let histories = Histories { series: &series, of: &of };
                 let Some((_, last)) = backtest::ticks(histories) else { continue };
                 let status = backtest::status_at(histories, slo, last);
                 measured.insert(slo.id.clone(), Measured::of(&status));

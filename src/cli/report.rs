@@ -17,9 +17,10 @@ use serde_json::Value;
 use super::backtest;
 use super::client;
 use super::slo::escape;
+use crate::engine::amend::Amendments;
 use crate::engine::report::{History, Question, Scope, render};
 use crate::model::window::{Zone, named_period};
-use crate::model::{Catalog, SloId, Timestamp};
+use crate::model::{Catalog, Slo, SloId, Timestamp};
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -112,9 +113,14 @@ pub fn unknown(kind: &str, name: &str, known: &[String]) -> String {
 }
 
 fn events(catalog: &Catalog, path: &Path) -> anyhow::Result<BTreeMap<SloId, History>> {
-    let histories = backtest::read(catalog, &backtest::Source::Events(path.to_owned()))?;
-    let history = |(id, series)| (id, History { series, ..History::default() });
-    Ok(histories.into_iter().map(history).collect())
+    let source = backtest::Source::Events(path.to_owned());
+    let (mut histories, book) = backtest::read(catalog, &source)?;
+    let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
+    let history = |((_, slo), amendments): ((_, &Slo), &Amendments)| {
+        let series = amendments.over(histories.remove(&slo.id)?);
+        Some((slo.id.clone(), History { series, ..History::default() }))
+    };
+    Ok(catalog.slos().zip(&amendments).filter_map(history).collect())
 }
 
 fn ask(url: &str, wish: &Wish) -> anyhow::Result<Value> {

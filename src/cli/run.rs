@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::clock;
 use crate::daemon::reload::{Loaded, Source};
 use crate::daemon::{Daemon, files};
 use crate::model::settings::Alerting;
@@ -163,7 +164,8 @@ fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
         return Err(Failure::Invalid(unmeasured).into());
     }
     let warnings = super::check::config_warnings(&config, Some(&loaded));
-    for warning in warnings.iter().chain(&loaded.warnings) {
+    let premature = super::check::premature(&loaded, clock::wall_now());
+    for warning in warnings.iter().chain(&loaded.warnings).chain(&premature) {
         tracing::warn!(place = warning.location(), "{}", warning.message);
     }
     if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {

@@ -100,7 +100,7 @@ fn holds(slo: &Value, wish: FailOn) -> bool {
         FailOn::Spent => status["accounting"] == "spent" || status["accounting"] == "lost",
         FailOn::Page => firing("NinesErrorBudgetBurnFast"),
         FailOn::Ticket => firing("NinesErrorBudgetBurnSlow"),
-        FailOn::NoData => status["sli"].is_null(),
+        FailOn::NoData => status["sli"].is_null() || status["accounting"] == number::NO_DATA,
     }
 }
 
@@ -153,6 +153,12 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
     if !targets.is_empty() {
         rows.push(["to be told".to_owned(), targets.join(", ")]);
     }
+    for (effect, does) in [("exclude", "not counted"), ("mute", "alerts muted")] {
+        if let Some(name) = slo["maintenance"][effect].as_str() {
+            rows.push(["maintenance".to_owned(), format!("{name}: {does}")]);
+        }
+    }
+    rows.extend(slo["amendments"].as_array().into_iter().flatten().map(amendment));
     for past in slo["periods"].as_array().into_iter().flatten() {
         let said = format!("{}, {}", sli(past), text(&past["accounting"]));
         rows.push([format!("until {}", text(&past["period"]["end"])), said]);
@@ -212,6 +218,26 @@ fn time(seconds: &Value) -> String {
     seconds.map_or(number::NO_DATA.to_owned(), number::seconds)
 }
 
+/// What says how slots of the window count, by whom and why.
+fn amendment(amendment: &Value) -> [String; 2] {
+    let mut said = format!(
+        "{} from {} to {}: {}",
+        text(&amendment["name"]),
+        text(&amendment["from"]),
+        text(&amendment["to"]),
+        text(&amendment["effect"])
+    );
+    for (word, key) in [("", "reason"), ("by ", "author")] {
+        if let Some(text) = amendment[key].as_str() {
+            said.push_str(&format!(", {word}{text}"));
+        }
+    }
+    if amendment["holds"] == false {
+        said.push_str("; withdrawn");
+    }
+    [text(&amendment["kind"]), said]
+}
+
 /// So many events: whole ones, or slices to the hundredth, cut up.
 fn events(n: u64, parts: u64) -> String {
     let hundredths = (u128::from(n) * 100).div_ceil(parts.max(1).into());
@@ -226,7 +252,9 @@ fn text(value: &Value) -> String {
 /// The one percentage formatter over the counts, which is what the ratio was made of.
 fn sli(status: &Value) -> String {
     let count = |key: &str| status[key].as_u64().unwrap_or(0);
-    number::percent(count("good"), count("good") + count("bad"))
+    let percent = number::percent(count("good"), count("good") + count("bad"));
+    let corrected = status["corrected"] == true;
+    if corrected { format!("{percent} (corrected)") } else { percent }
 }
 
 fn objective(slo: &Value) -> String {
@@ -249,11 +277,14 @@ fn left(status: &Value) -> String {
 }
 
 fn state(slo: &Value) -> String {
+    if slo["status"]["sli"].is_null() {
+        return number::NO_DATA.to_owned();
+    }
     let states = [
-        (FailOn::NoData, number::NO_DATA),
         (FailOn::Page, "burning fast"),
         (FailOn::Spent, "objective missed"),
         (FailOn::Ticket, "burning"),
+        (FailOn::NoData, number::NO_DATA),
     ];
     let word = states.iter().find(|(wish, _)| holds(slo, *wish)).map(|(_, word)| *word);
     word.unwrap_or("meeting objective").to_owned()

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::book::CORRECTION_STATE;
 use crate::engine::report::{Failure, History, Question};
 use crate::engine::series::Series;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Book, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::uptime;
 use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
@@ -72,7 +73,8 @@ fn take(engine: &mut Engine, restored: Restored<'_>) {
     }
 }
 
-/// The histories of every SLO of the catalogue as a ledger holds them, without changing it.
+/// The histories of every SLO of the catalogue as a ledger holds them, without changing it, and
+/// what is to be laid over them: Corrections that were entered once count as in the daemon.
 ///
 /// # Errors
 /// There is no ledger, or it cannot be read. A daemon may be writing it meanwhile.
@@ -82,15 +84,18 @@ pub fn of_ledger(
     vantage: &str,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-) -> anyhow::Result<BTreeMap<SloId, Vec<Series>>> {
+) -> anyhow::Result<(BTreeMap<SloId, Vec<Series>>, Book)> {
     let (ledger, mut engine) = open(Arc::new(catalog.clone()), path, vantage)?;
     let since = from.unwrap_or(Timestamp::MIN);
     let report = ledger.restore(since, &mut |restored| match restored {
         // All of it is held to what this catalogue promises, whatever was promised then.
-        Restored::State { .. } => {}
+        Restored::State { name, .. } if !name.starts_with(CORRECTION_STATE) => {}
         restored => take(&mut engine, restored),
     })?;
     engine.finish_restore();
+    let objections = engine.objections(catalog);
+    anyhow::ensure!(objections.is_empty(), "{}", objections.join("; "));
+    engine.amend(Timestamp::MIN);
     for damage in &report.damage {
         tracing::warn!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
     }
@@ -99,11 +104,11 @@ pub fn of_ledger(
         series.clip(from.unwrap_or(Timestamp::MIN), end)
     };
     let histories = engine.slos().iter().filter_map(|state| {
-        let series: Vec<Series> = engine.histories(state).iter().map(clip).collect();
+        let series: Vec<Series> = engine.measured_by(state).iter().map(clip).collect();
         let any = series.iter().any(|series| series.first().is_some());
         any.then(|| (state.slo.id.clone(), series))
     });
-    Ok(histories.collect())
+    Ok((histories.collect(), engine.book().clone()))
 }
 
 /// What a report asks for, as a ledger holds it, without changing it: each event under the promise
@@ -118,7 +123,10 @@ pub fn past_of_ledger(
 ) -> anyhow::Result<BTreeMap<SloId, History>> {
     let (services, from) = question.reach();
     let services = services.into_iter().cloned().collect();
-    let catalog = Arc::new(Catalog { services, ..Catalog::default() });
+    let Catalog { maintenances, corrections, .. } = question.catalog;
+    let (maintenances, corrections) = (maintenances.clone(), corrections.clone());
+    let catalog = Catalog { services, maintenances, corrections, ..Catalog::default() };
+    let catalog = Arc::new(catalog);
     let intervals: BTreeMap<ProbeId, Duration> =
         catalog.probes().map(|probe| (probe.id.clone(), probe.interval)).collect();
     let (ledger, mut engine) = open(catalog, path, vantage)?;
@@ -146,6 +154,7 @@ pub fn past_of_ledger(
         take(&mut engine, restored);
     })?;
     engine.finish_restore();
+    engine.amend(Timestamp::MIN);
     for damage in &report.damage {
         tracing::warn!(%damage, "the ledger is damaged; its time is unknown, the rest is intact");
     }

@@ -80,7 +80,6 @@ impl Daemon {
         let notifier = start_notifier(&settings)?;
         let Alive { engine, series, writer, clock, now, history_end, orders } =
             come_alive(&settings, catalog).await?;
-
         let probes = probes(&engine, &series);
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
@@ -112,6 +111,7 @@ impl Daemon {
             source,
             fingerprint,
             settings: Arc::clone(&settings),
+            engine: Arc::clone(&engine),
             prober,
             sources,
             notifier,
@@ -336,7 +336,14 @@ async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Ali
         |id| of_sources.remove(&format!("{}{id}", source::STATE)),
         |series, probe| (first_due(probe), engine.counted_until(series)),
     );
+    let first_due = |probe: &Probe| {
+        Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
+    };
+    for objection in engine.objections(engine.catalog()) {
+        tracing::error!(objection, "the Correction goes on as it took effect");
+    }
     let effects = engine.start(first_due, now);
+    reload::tell_undeclared(&engine);
     let writer = keep(Arc::new(Writer::start(ledger, clock)?), effects).await?;
     Ok(Alive { engine, series, writer, clock, now, history_end, orders })
 }

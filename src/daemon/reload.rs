@@ -3,7 +3,7 @@
 //! One reload at a time; whoever asks while one is under way is served by the next, together.
 //! What it keeps true: a reload that fails has changed nothing, and says every problem there is.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::core::Swap;
 use super::{NOTIFY_DRAIN, Pager, start_notifier};
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::ledger::Writer;
 use crate::model::{Catalog, Probe, ProbeId, SeriesId, Settings};
 use crate::notify::Notifier;
@@ -56,6 +57,8 @@ pub struct Reloader {
     pub fingerprint: u64,
     /// The operator's choices in force, which everybody reads.
     pub settings: Arc<ArcSwap<Settings>>,
+    /// What is declared and known at present.
+    pub engine: Arc<RwLock<Engine>>,
     /// What probes.
     pub prober: Prober,
     /// What asks those who count in place of probes.
@@ -162,6 +165,10 @@ impl Reloader {
         if !fixed.is_empty() {
             return Err(ReloadFailure::Refused(fixed));
         }
+        let objections = self.engine().objections(&catalog);
+        if !objections.is_empty() {
+            return Err(ReloadFailure::Refused(objections));
+        }
         let renewed = match pages_alike(&before, &settings) {
             true => None,
             false => {
@@ -179,9 +186,15 @@ impl Reloader {
         if let Err(error) = blocking(move || writer.flush()).await? {
             tracing::warn!(%error, "the reload is in force but not yet durable");
         }
+        tell_undeclared(&self.engine());
         let (services, slos) = (catalog.services.len(), catalog.slos().count());
         tracing::info!(services, slos, "configuration reloaded");
         Ok(())
+    }
+
+    fn engine(&self) -> RwLockReadGuard<'_, Engine> {
+        // A writer that panics ends the process; what can be read is whole.
+        self.engine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The series of every probe; new ones are durable when this returns.
@@ -230,6 +243,17 @@ impl Reloader {
             tokio::spawn(before.drain(NOTIFY_DRAIN));
         }
         Ok(())
+    }
+}
+
+/// Says which Corrections are in force though no file has them any more.
+pub(super) fn tell_undeclared(engine: &Engine) {
+    for name in engine.book().undeclared() {
+        tracing::warn!(
+            correction = name.as_str(),
+            "this Correction is in no spec file any more and stays in force; put it back, and \
+             withdraw it by another one if it is not to hold"
+        );
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
     /// Where it stands.
     pub life: Life,
+    /// Whether a Maintenance alone keeps it from firing.
+    pub is_muted: bool,
     /// The tick of the evaluation that this describes.
     pub evaluated_at: Timestamp,
 }
@@ -140,6 +142,7 @@ pub fn watchdog() -> Alert {
             ),
         ]),
         life: Life::default(),
+        is_muted: false,
         evaluated_at: Timestamp::MIN,
     }
 }
@@ -157,6 +160,7 @@ pub fn blind(vantage: &str) -> Alert {
         ]),
         annotations: BTreeMap::from([("summary".to_owned(), BLIND_SUMMARY.to_owned())]),
         life: Life::default(),
+        is_muted: false,
         evaluated_at: Timestamp::MIN,
     }
 }
@@ -189,6 +193,7 @@ pub fn of_slo(kind: AlertKind, slo: &Slo, service: &Service) -> Alert {
         labels,
         annotations,
         life: Life::default(),
+        is_muted: false,
         evaluated_at: Timestamp::MIN,
     }
 }
@@ -241,6 +246,7 @@ impl Alert {
     /// Goes on with the life of the same alert as it was declared before.
     pub(super) fn go_on(&mut self, before: Alert) {
         (self.life, self.evaluated_at) = (before.life, before.evaluated_at);
+        self.is_muted = before.is_muted;
         let description = before.annotations.get_key_value("description");
         self.annotations.extend(description.map(|(key, text)| (key.clone(), text.clone())));
     }
@@ -328,31 +334,6 @@ pub fn burn_conditions(slo: &Slo, pairs: &[bool]) -> [bool; 2] {
     fires
 }
 
-/// Moves the two burn alerts on.
-pub fn transit_burns(
-    alerts: &mut [Alert],
-    fires: [bool; 2],
-    at: Timestamp,
-    effects: &mut Vec<Effect>,
-) {
-    for severity in Severity::ALL {
-        transit(alerts, AlertKind::of(severity), fires[severity.index()], at, effects);
-    }
-}
-
-/// Moves the alerts of one kind on.
-pub fn transit(
-    alerts: &mut [Alert],
-    kind: AlertKind,
-    holds: bool,
-    at: Timestamp,
-    effects: &mut Vec<Effect>,
-) {
-    for alert in alerts.iter_mut().filter(|alert| alert.kind == kind) {
-        alert.transit(holds, at, effects);
-    }
-}
-
 /// How long nothing known may come before data is missing: three intervals, at least two
 /// minutes.
 pub fn quiet_after(interval: Duration) -> Duration {
@@ -415,9 +396,10 @@ fn budget_text(slo: &Slo, status: &SloStatus) -> String {
     let (bad, total) = (budget.bad_events(), budget.events(counted.total()));
     let coverage = status.coverage;
     let coverage = number::percent_of(coverage.numerator as i128, coverage.denominator);
+    let corrected = if status.corrected { ", corrected" } else { "" };
     format!(
-        "{sli} good against {objective} over {window} ({bad} bad of {total}, coverage {coverage}); \
-         {left} of {whole} of budget left.",
+        "{sli} good against {objective} over {window} ({bad} bad of {total}{corrected}, coverage \
+         {coverage}); {left} of {whole} of budget left.",
         objective = slo.objective,
     )
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{AlertPolicy, Pair, Severity, ShortThreshold, Slo, Timestamp};
 
+use super::amend::Amendments;
 use super::evaluate::{self, Histories, Moment, PairVerdict};
 use super::series::Series;
 use super::slices::Slices;
@@ -82,11 +83,12 @@ pub fn status_at(slots: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatus {
 }
 
 /// Ticks through a history under the SLO's alert policy, or under the same with another rule
-/// for short windows. None for an SLO without policy or history.
+/// for short windows, as Maintenance mutes it. None for an SLO without policy or history.
 pub fn replay(
     slots: Histories<'_>,
     slo: &Slo,
     short_threshold: Option<ShortThreshold>,
+    amendments: &Amendments,
 ) -> Option<Replay> {
     let mut policy = (**slo.policy.as_ref()?).clone();
     policy.short_threshold = short_threshold.unwrap_or(policy.short_threshold);
@@ -105,6 +107,7 @@ pub fn replay(
         run.tick(&verdicts, at);
         at = at.plus(SECOND * step_over(histories, slo, &edges, &run, at));
     }
+    run.hush(amendments, last);
     Some(run.finish(histories, slo, &policy))
 }
 
@@ -202,6 +205,19 @@ impl Run {
     fn holds_anything(&self) -> bool {
         let open = |intervals: &Vec<Interval>| intervals.last().is_some_and(|i| i.off.is_none());
         self.pairs.iter().chain(&self.firing).chain(&self.significant).any(open)
+    }
+
+    /// What is mute does not begin to fire before that is over, if it still holds then.
+    fn hush(&mut self, amendments: &Amendments, last: Timestamp) {
+        let over = last.plus(SECOND);
+        for intervals in self.pairs.iter_mut().chain(&mut self.firing) {
+            intervals.retain_mut(|interval| {
+                let limit = interval.off.unwrap_or(over);
+                let on = amendments.unmuted_from(interval.on, limit);
+                interval.on = on.unwrap_or(interval.on);
+                on.is_some()
+            });
+        }
     }
 
     fn finish(self, histories: Histories<'_>, slo: &Slo, policy: &AlertPolicy) -> Replay {

@@ -11,8 +11,9 @@ use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::catalog::{Method, UnknownPolicy};
 use crate::model::decimal::cmp_products;
 use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
+use crate::model::objective::PPB;
 use crate::model::window::Period;
-use crate::model::{AlertPolicy, Objective, Pair, ShortThreshold, Slo, Tally, Timestamp};
+use crate::model::{AlertPolicy, Objective, Pair, Share, ShortThreshold, Slo, Tally, Timestamp};
 
 use super::forecast;
 use super::monitor::Epoch;
@@ -20,6 +21,10 @@ use super::revision::Revision;
 use super::series::Series;
 use super::slices;
 use super::status::{Accounting, Burn, Coverage, Proof, SloStatus};
+
+/// The least coverage at which a pair decides, unless the SLO says otherwise, in parts per
+/// billion.
+const HALF: u32 = 500_000_000;
 
 /// The histories that make up one SLO, read as one.
 #[derive(Clone, Copy, Debug)]
@@ -287,20 +292,28 @@ impl Look {
         }
     }
 
-    /// Whether the look-back says enough to decide whether it burns above `burn`: at least half
-    /// of it counts, or its bad events would be too many even if all the rest were good.
-    fn decides(&self, burn: (u128, u128)) -> bool {
+    /// Whether the look-back says enough to decide whether it burns above `burn`: at least
+    /// `min_coverage` of it counts, half if that is not said, or its bad events would be too many
+    /// even if all the rest were good.
+    fn decides(&self, burn: (u128, u128), min_coverage: Option<Share>) -> bool {
         let scheduled = u128::from(self.tally.expected());
         let (length, span) = (self.length.as_micros(), self.span.as_micros());
+        let least = min_coverage.map_or(HALF, Share::ppb);
         let (measured, of) = match self.intervals {
             Some(intervals) => (intervals.known().into(), intervals.expected().into()),
             None => (u128::from(self.counted().total()), scheduled),
         };
-        if 2 * measured * span >= of * length {
+        if cmp_products(measured * span, PPB.into(), of * length, least.into()).is_ge() {
             return true;
         }
+        self.settles(burn)
+    }
+
+    /// Whether the bad events alone are too many, even if all the rest were good.
+    fn settles(&self, burn: (u128, u128)) -> bool {
+        let (length, span) = (self.length.as_micros(), self.span.as_micros());
         // bad > burn * budget * (scheduled * length / span), without dividing.
-        let bad = u128::from(self.counted().bad) * u128::from(crate::model::objective::PPB);
+        let bad = u128::from(self.counted().bad) * u128::from(PPB);
         let allowed = self.weighed.allowed_expected_ppb;
         let (numerator, denominator) = burn;
         let (bad, allowed) = (bad.saturating_mul(denominator), allowed.saturating_mul(numerator));
@@ -341,13 +354,16 @@ pub fn judge_pair(
 fn judge_now(moment: &Moment<'_>, slo: &Slo, pair: &Pair, policy: &AlertPolicy) -> PairVerdict {
     let long = Look::back(moment, slo, pair.long);
     let short = Look::back(moment, slo, pair.short);
-    let blind = short.counted().total() == 0;
+    // Time that is excluded is nothing that could have been seen.
+    let left_out = short.tally.excluded > 0 && short.tally.expected() == 0;
+    let blind = short.counted().total() == 0 && !left_out;
     if long.counted().bad == 0 {
         // What is nearly always so: no burn rate is negative.
         return PairVerdict { significant: false, fires: false, blind };
     }
     let threshold = pair.burn_threshold(slo.window.period(moment.at).length());
-    let significant = long.spending().burns_above(threshold) && long.decides(threshold);
+    let significant =
+        long.spending().burns_above(threshold) && long.decides(threshold, slo.min_coverage);
     let short_threshold = match policy.short_threshold {
         ShortThreshold::Same => threshold,
         ShortThreshold::One => (1, 1),
@@ -414,9 +430,15 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         Burn { window, counted, allowed_ppb }
     };
     let record = moment.epoch.record(moment.histories);
-    let accounting = Accounting::of(&budget);
+    let coverage = moment.coverage(&whole, slo);
+    let accounting = match Accounting::of(&budget) {
+        counted if covers(slo, coverage) => counted,
+        counted if counted.is_missed() && whole_settles(moment, slo, &whole) => counted,
+        _ => Accounting::NoData,
+    };
     let evidence = match accounting {
         Accounting::Spent | Accounting::Lost => Evidence::Breached,
+        Accounting::NoData => Evidence::NotYetProven,
         _ if is_met(&record, &whole, slo.objective) => Evidence::Met,
         _ => Evidence::NotYetProven,
     };
@@ -427,7 +449,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         tally: whole.tally,
         totals: moment.before,
         budget,
-        coverage: moment.coverage(&whole, slo),
+        coverage,
         burns: windows.into_iter().map(burn).collect(),
         exhaustion,
         exhaustion_latest,
@@ -446,6 +468,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
             },
         },
         pairs,
+        corrected: false,
     }
 }
 
@@ -456,9 +479,29 @@ pub fn is_exhausted(moment: &Moment<'_>, slo: &Slo) -> bool {
     if let Some(rest) = moment.rest(slo, period) {
         // What is still to come is in the budget, so the bad events alone settle it.
         let budget = Budget::of(whole.spending(), slo.objective, period.length());
-        return budget.with_rest(rest).is_spent();
+        let covered = || covers(slo, moment.coverage(&whole, slo));
+        return budget.with_rest(rest).is_spent()
+            && (covered() || whole_settles(moment, slo, &whole));
     }
-    whole.spending().burns_above((1, 1)) && whole.decides((1, 1))
+    whole.spending().burns_above((1, 1)) && whole.decides((1, 1), slo.min_coverage)
+}
+
+/// Whether enough of the window was measured for a verdict, by the SLO's own word.
+fn covers(slo: &Slo, coverage: Coverage) -> bool {
+    slo.min_coverage.is_none_or(|least| coverage.reaches(least))
+}
+
+/// Whether the bad events of the window alone are more than its whole budget, even if everything
+/// else in it were good, what is still to come of a calendar period included.
+fn whole_settles(moment: &Moment<'_>, slo: &Slo, whole: &Look) -> bool {
+    let period = slo.window.period(moment.at);
+    let rest = moment.rest(slo, period).unwrap_or_default();
+    let to_come = u128::from(slo.objective.budget_ppb()) * u128::from(rest);
+    let (length, span) = (whole.length.as_micros(), whole.span.as_micros());
+    let bad = u128::from(whole.counted().bad) * u128::from(PPB);
+    // Without dividing: bad - what the rest allows > what a fully covered window allows so far.
+    let allowed = whole.weighed.allowed_expected_ppb;
+    cmp_products(bad.saturating_sub(to_come), span, allowed, length).is_gt()
 }
 
 /// Met needs support by outages, and unknown slots that could not have overturned it.

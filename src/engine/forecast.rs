@@ -211,6 +211,7 @@ mod tests {
             probes: Vec::new(),
             latency_under: None,
             source: None,
+            min_coverage: None,
             notify: Vec::new(),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(30 * 86_400).into(),

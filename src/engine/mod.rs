@@ -5,7 +5,9 @@
 //! `backtest`.
 
 pub mod alert;
+pub mod amend;
 pub mod backtest;
+pub mod book;
 pub mod correlation;
 pub mod counters;
 pub mod evaluate;
@@ -28,6 +30,7 @@ pub mod status;
 pub mod witness;
 
 pub use alert::{Alert, AlertKind, Notice};
+pub use book::{Book, Touch, TouchKind};
 pub use fault::Cause;
 pub use isolation::{Counted, Isolation, Report};
 pub use monitor::{Blindness, Effect, Engine, EngineStats, Options};

@@ -5,6 +5,7 @@
 //! seconds and only once everything due before is known, and replaying the records it asked to
 //! keep builds the same state again.
 
+mod amend;
 mod blind;
 mod epoch;
 mod layout;
@@ -19,10 +20,13 @@ use crate::model::{
     Catalog, Observation, ProbeId, Record, Run, SeriesId, SloId, Timestamp, Verdict,
 };
 
+pub(super) use amend::Shift;
 pub use blind::{Blindness, CUT_OFF_AFTER};
 pub use epoch::Epoch;
 
 use super::alert::{self, Alert, AlertKind, Notice};
+use super::amend::Amended;
+use super::book::Book;
 use super::evaluate::{self, Histories, Moment};
 use super::isolation::{Counted, Sight};
 use super::roll::{Roll, Taken};
@@ -79,6 +83,7 @@ pub struct EngineStats {
 #[derive(Debug)]
 pub struct Engine {
     catalog: Arc<Catalog>,
+    book: Book,
     options: Options,
     probes: Vec<ProbeState>,
     /// Those of `probes` first, in the same order; then those of probes that have gone.
@@ -133,8 +138,10 @@ impl Engine {
             last_tick: None,
             last_slice: None,
             stats: EngineStats::default(),
+            book: Book::default(),
             catalog: Arc::clone(&catalog),
         };
+        engine.book.declare(&catalog);
         engine.declare(&catalog, series_of);
         engine
     }
@@ -182,12 +189,15 @@ impl Engine {
 
     /// How many runs are held in memory, over all indicators.
     pub fn segments(&self) -> usize {
-        self.series.iter().map(Series::segments).sum()
+        let derived = self.slos.iter().filter_map(|state| state.amended.as_ref());
+        let derived: usize = derived.map(Amended::segments).sum();
+        derived + self.series.iter().map(Series::segments).sum::<usize>()
     }
 
-    /// The histories that make up one SLO.
+    /// The histories that make up one SLO, as slots are to count.
     pub fn histories<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
-        Histories { series: &self.series, of: &state.account.indicators }
+        let measured = || self.measured_by(state);
+        state.amended.as_ref().map_or_else(measured, Amended::histories)
     }
 
     /// The intervals, measured or not, of an SLO that somebody else counts.
@@ -224,10 +234,10 @@ impl Engine {
             return None;
         }
         let moment = Moment::new(self.judged(state), at).over_slots(histories);
-        let moment = moment.under(state.revisions()).since(state.account.epoch);
+        let moment = moment.under(state.revisions()).since(state.epoch());
         let moment = moment.measured_by(self.intervals(state));
         let pairs = evaluate::firing_pairs(&moment, &slo, &[]);
-        Some(evaluate::evaluate(&moment, &slo, pairs))
+        Some(state.amendments.mark(evaluate::evaluate(&moment, &slo, pairs)))
     }
 
     /// The statuses of the calendar periods before the present one, each at its end, the last
@@ -372,6 +382,8 @@ impl Engine {
         let Some(Some(known)) = known else { return };
         let until = now.min(known).floor_second();
         let second = Duration::from_secs(1);
+        self.extend_amended(slo, until);
+        let state = &self.slos[slo];
         let histories = self.histories(state);
         if histories.iter().filter_map(Series::first).min().is_none_or(|first| until <= first) {
             // Not a slot was due yet: there is nothing to say, not even that all is well.
@@ -380,7 +392,8 @@ impl Engine {
         }
         let state = &mut self.slos[slo];
         if let Some(slices) = &mut state.slices {
-            let slots = Histories { series: &self.series, of: &state.account.indicators };
+            let plain = Histories { series: &self.series, of: &state.account.indicators };
+            let slots = state.amended.as_ref().map_or(plain, Amended::histories);
             let of = &state.account.intervals;
             let measured = Histories { series: &self.series, of };
             let measured = (!of.is_empty()).then_some(measured);
@@ -413,7 +426,7 @@ impl Engine {
             let declared = state.slo_at(at);
             pairs = evaluate::firing_pairs(&moment, &declared, &pairs);
             let fires = alert::burn_conditions(&declared, &pairs);
-            alert::transit_burns(&mut self.slos[slo].alerts, fires, at, effects);
+            self.slos[slo].transit_burns(fires, at, effects);
             at = at.plus(second);
         }
         self.finish_tick(slo, pairs, until, effects);
@@ -431,17 +444,18 @@ impl Engine {
         let state = &self.slos[slo];
         let (slots, declared) = (self.histories(state), state.slo_at(at));
         let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
-        let moment = moment.under(state.revisions()).since(state.account.epoch);
+        let moment = moment.under(state.revisions()).since(state.epoch());
         let moment = moment.measured_by(self.intervals(state));
         let pairs = evaluate::firing_pairs(&moment, &declared, &before);
         let fires = alert::burn_conditions(&declared, &pairs);
         let exhausted = evaluate::is_exhausted(&moment, &declared);
-        let status = evaluate::evaluate(&moment, &declared, pairs);
+        let status = state.amendments.mark(evaluate::evaluate(&moment, &declared, pairs));
         let state = &mut self.slos[slo];
-        alert::transit_burns(&mut state.alerts, fires, at, effects);
-        alert::transit(&mut state.alerts, AlertKind::Exhausted, exhausted, at, effects);
+        state.transit_burns(fires, at, effects);
+        state.transit(AlertKind::Exhausted, exhausted, at, effects);
         alert::describe(&mut state.alerts, &state.slo, &status);
         state.status = Some(status);
+        self.count_on(slo, at);
     }
 
     /// No data: nothing known in the last while, or results that do not come at all.
@@ -456,13 +470,16 @@ impl Engine {
         let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
         let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
         let quiet = alert::quiet_after(interval.unwrap_or_default());
-        let histories = self.intervals(state).unwrap_or(self.histories(state));
-        let begun = histories.iter().filter_map(Series::first).min().or(self.started);
+        let measured = self.intervals(state).unwrap_or(self.measured_by(state));
+        let begun = measured.iter().filter_map(Series::first).min().or(self.started);
         let begun = begun.max(state.disturbed);
+        let lately = measured.window(quiet, now);
+        // What is to leave the SLI anyway is missed by nobody.
+        let wanted =
+            state.amended.is_none() || self.histories(state).window(quiet, now).expected() > 0;
         let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
-            && (now.since(known) >= quiet || histories.window(quiet, now).known() == 0);
-        let alerts = &mut self.slos[slo].alerts;
-        alert::transit(alerts, AlertKind::NoData, blind, now.floor_second(), effects);
+            && (now.since(known) >= quiet || lately.known() == 0 && wanted);
+        self.slos[slo].transit(AlertKind::NoData, blind, now.floor_second(), effects);
     }
 
     /// Closes slices up to the last full ten minutes that are completely known.
@@ -476,6 +493,9 @@ impl Engine {
         let slices = self.lines.iter_mut().filter_map(|line| line.roll.close(edge));
         effects.extend(slices.map(|slice| Effect::Append(Record::Slice(slice))));
         effects.push(Effect::Append(self.totals_record(edge)));
+        if self.slos.iter().any(|state| state.amended.is_some()) {
+            effects.push(Effect::Append(self.shifts_record()));
+        }
         effects.push(Effect::Compact(edge));
         for (series, memory) in self.series.iter_mut().zip(&self.memory) {
             series.forget_before(edge.minus(*memory));
@@ -485,6 +505,9 @@ impl Engine {
             let memory = account.indicators.iter().map(|indicator| self.memory[*indicator]).max();
             if let (Some(slices), Some(memory)) = (&mut state.slices, memory) {
                 slices.forget_before(edge.minus(memory));
+            }
+            if let (Some(amended), Some(memory)) = (&mut state.amended, memory) {
+                amended.forget_before(edge.minus(memory));
             }
         }
     }

@@ -11,9 +11,10 @@ use crate::model::catalog::NotificationTarget;
 use crate::model::decimal;
 use crate::model::time::format_duration;
 use crate::model::window::Period;
-use crate::model::{Slo, Source, Tally, Timestamp};
+use crate::model::{Name, Slo, Source, Tally, Timestamp};
 
 use super::alert::Alert;
+use super::book::{Touch, TouchKind};
 use super::revision::Revision;
 use super::status::{Exhaustion, Proof, SloStatus};
 
@@ -33,6 +34,7 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "method": slo.method.word(),
         "slice": slo.method.slice().map(format_duration),
         "unknown": slo.unknown.word(),
+        "min_coverage": slo.min_coverage.and_then(|share| ppb_text(share.ppb())),
         "source": slo.source.as_ref().map(source_json),
         "notification_targets": slo.notify.iter().map(target_json).collect::<Value>(),
         "policy": slo.policy.as_ref().map(|policy| policy.name.as_str()),
@@ -75,6 +77,29 @@ pub fn revisions_json(revisions: &[Revision]) -> Value {
     revisions.iter().map(revision).collect()
 }
 
+/// Everything that touched an SLO, with what was measured where it did.
+pub fn touches_json(touches: &[(Touch, Tally)]) -> Value {
+    let touch = |(touch, measured): &(Touch, Tally)| {
+        let (kind, does) = match touch.kind {
+            TouchKind::Maintenance(effect) => ("maintenance", effect.word()),
+            TouchKind::Correction(outcome) => ("correction", outcome.word()),
+        };
+        json!({
+            "kind": kind,
+            "name": touch.name.as_str(),
+            "effect": does,
+            "from": touch.period.start.to_string(),
+            "to": touch.period.end.to_string(),
+            "reason": touch.reason,
+            "author": touch.author,
+            "holds": touch.holds,
+            "withdrawn_by": touch.withdrawn_by.iter().map(Name::as_str).collect::<Vec<_>>(),
+            "measured": tally_json(*measured),
+        })
+    };
+    touches.iter().map(touch).collect()
+}
+
 /// An alert with where it stands.
 pub fn alert_json(alert: &Alert) -> Value {
     let resolved = alert.life.resolved_at.map(Timestamp::from_micros);
@@ -82,6 +107,7 @@ pub fn alert_json(alert: &Alert) -> Value {
         "name": alert.kind.name(),
         "severity": alert.kind.severity(),
         "firing": alert.is_firing(),
+        "muted": alert.is_muted,
         "on": alert.fired_at().map(|at| at.to_string()),
         "off": resolved.map(|at| at.to_string()),
         "summary": alert.annotations.get("summary"),
@@ -109,6 +135,7 @@ pub fn status_json(status: &SloStatus) -> Value {
     let (low, high) = bounds(tally);
     put("sli_low", low.into());
     put("sli_high", high.into());
+    put("corrected", status.corrected.into());
     put("coverage", status.coverage.ratio().into());
     put("budget", budget_json(&status.budget));
     put("accounting", status.accounting.words().into());
@@ -265,7 +292,8 @@ mod tests {
                 earliest: Some(Timestamp::from_secs(1_775_520_000)),
             },
             pairs: Vec::new(),
+            corrected: false,
         };
-        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","exhaustion_latest":"never","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"proof":{"assumed_outage_seconds":"600","earliest":"2026-04-07T00:00:00Z","observed_seconds":"2592000","outage_seconds":"600","outages":1,"since":"2026-01-02T00:00:00Z"},"quiet":{"chance":"0.35355","seconds":"2592000"},"scheduled":2592000,"sli":"0.999768518","sli_high":"0.999768518","sli_low":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
+        insta::assert_snapshot!(status_json(&status), @r#"{"accounting":"within budget","at":"2026-02-01T00:00:00Z","bad":600,"budget":{"left_ratio":"0.768518518","left_seconds":"1992","spent_events":600,"spent_ratio":"0.231481481","total_events":"2592"},"burn":[{"rate":"333.333333334","window":"5m"},{"rate":null,"window":"1h"}],"corrected":false,"coverage":"1","evidence":"not yet proven","excluded":0,"exhaustion":"11400.5","exhaustion_latest":"never","good":2591400,"period":{"end":"2026-02-01T00:00:00Z","start":"2026-01-02T00:00:00Z"},"proof":{"assumed_outage_seconds":"600","earliest":"2026-04-07T00:00:00Z","observed_seconds":"2592000","outage_seconds":"600","outages":1,"since":"2026-01-02T00:00:00Z"},"quiet":{"chance":"0.35355","seconds":"2592000"},"scheduled":2592000,"sli":"0.999768518","sli_high":"0.999768518","sli_low":"0.999768518","supported":"0.998","totals":{"bad":700,"excluded":2,"good":3000000,"unknown":1},"unknown":0}"#);
     }
 }

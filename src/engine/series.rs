@@ -29,8 +29,10 @@ pub struct Series {
     first: Option<Timestamp>,
     /// When the last event was due that is no longer held.
     forgotten: Option<Timestamp>,
-    record: evidence::Record,
-    in_outage: bool,
+    /// What all of it says about outages.
+    record: Learned,
+    /// What the part says that is no longer held.
+    past: Learned,
     /// How many segments trigger the next thinning.
     thin_at: usize,
 }
@@ -42,10 +44,38 @@ impl Default for Series {
             base: Tally::ZERO,
             first: None,
             forgotten: None,
-            record: evidence::Record::default(),
-            in_outage: false,
+            record: Learned::default(),
+            past: Learned::default(),
             thin_at: EXACT_RUNS,
         }
+    }
+}
+
+/// What a stretch of history says about outages.
+#[derive(Clone, Copy, Debug, Default)]
+struct Learned {
+    record: evidence::Record,
+    in_outage: bool,
+}
+
+impl Learned {
+    /// Known time and outages. Unknown time neither ends nor lengthens an outage. `last` is when
+    /// the event before was due.
+    fn learn(&mut self, (start, step, n): (i64, i64, u32), each: Tally, last: Option<i64>) {
+        if each.known() == 0 {
+            return;
+        }
+        let slot = match (step, last) {
+            (0, Some(last)) => (start - last).max(0),
+            _ => step,
+        };
+        let time = Duration::from_micros(slot.unsigned_abs()).saturating_mul(n);
+        self.record.observed += time;
+        if each.bad > 0 {
+            self.record.outages += u64::from(!self.in_outage);
+            self.record.outage_time += time;
+        }
+        self.in_outage = each.bad > 0;
     }
 }
 
@@ -55,6 +85,8 @@ struct Segment {
     start: i64,
     step: i64,
     n: u32,
+    /// Whether these are several events of one minute that are told apart no longer.
+    coarse: bool,
     each: Each,
     /// Everything counted before this segment.
     before: Tally,
@@ -126,6 +158,21 @@ impl Segment {
     }
 }
 
+/// Events that follow one another and count alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// When the first was due.
+    pub start: Timestamp,
+    /// From one to the next.
+    pub step: Duration,
+    /// How many events.
+    pub n: u32,
+    /// What each counts.
+    pub each: Tally,
+    /// Whether these are several events of one minute that are told apart no longer.
+    pub coarse: bool,
+}
+
 /// Equal events, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRun {
@@ -156,7 +203,8 @@ impl Series {
         }
         let (start, step) = (start.micros(), micros(step));
         self.first.get_or_insert(Timestamp::from_micros(start));
-        self.learn(start, step, n, each);
+        let last = self.segments.back().map(Segment::last);
+        self.record.learn((start, step, n), each, last);
         let each = Each::of(each);
         if let Some(last) = self.segments.back_mut() {
             debug_assert!(start >= last.last(), "events must come in time order");
@@ -175,29 +223,10 @@ impl Series {
             }
         }
         let before = self.total();
-        self.segments.push_back(Segment { start, step, n, each, before });
+        self.segments.push_back(Segment { start, step, n, coarse: false, each, before });
         if self.segments.len() >= self.thin_at {
             self.thin();
         }
-    }
-
-    /// Keeps the evidence record up to date: known time and outages. Unknown time neither ends
-    /// nor lengthens an outage.
-    fn learn(&mut self, start: i64, step: i64, n: u32, each: Tally) {
-        if each.known() == 0 {
-            return;
-        }
-        let slot = match (step, self.segments.back()) {
-            (0, Some(last)) => (start - last.last()).max(0),
-            _ => step,
-        };
-        let time = Duration::from_micros(slot.unsigned_abs()).saturating_mul(n);
-        self.record.observed += time;
-        if each.bad > 0 {
-            self.record.outages += u64::from(!self.in_outage);
-            self.record.outage_time += time;
-        }
-        self.in_outage = each.bad > 0;
     }
 
     /// Everything counted so far.
@@ -280,7 +309,7 @@ impl Series {
 
     /// What the whole history says about outages.
     pub fn record(&self) -> evidence::Record {
-        self.record
+        self.record.record
     }
 
     /// Segments with bad events that are due at or after `from`, oldest first. `unknown` asks for
@@ -312,6 +341,35 @@ impl Series {
             clipped.push(Timestamp::from_micros(start), step, n, segment.each.tally());
         }
         clipped
+    }
+
+    /// A history that begins where this one does, and holds nothing of what this one holds.
+    pub(super) fn beneath(&self) -> Series {
+        Series {
+            base: self.base,
+            first: self.first,
+            forgotten: self.forgotten,
+            record: self.past,
+            past: self.past,
+            ..Series::default()
+        }
+    }
+
+    /// The events that are held beyond the first `counted` of all that ever were.
+    pub(super) fn beyond(&self, counted: u64) -> impl Iterator<Item = Piece> {
+        let from = self.segments.partition_point(|s| s.total().scheduled() <= counted);
+        self.segments.range(from..).map(move |segment| {
+            let each = segment.each.tally();
+            let known = counted.saturating_sub(segment.before.scheduled());
+            let skip = known.checked_div(each.scheduled()).unwrap_or(0).min(segment.n.into());
+            Piece {
+                start: Timestamp::from_micros(segment.start + segment.step * skip as i64),
+                step: Duration::from_micros(segment.step.unsigned_abs()),
+                n: segment.n - skip as u32,
+                each,
+                coarse: segment.coarse,
+            }
+        })
     }
 
     /// For how many whole seconds from `at` on every window between the given edges (distances
@@ -348,6 +406,9 @@ impl Series {
             if segment.last() >= at.micros() || self.segments.len() == 1 {
                 break;
             }
+            let shape = (segment.start, segment.step, segment.n);
+            let last = self.forgotten.map(Timestamp::micros);
+            self.past.learn(shape, segment.each.tally(), last);
             self.base = segment.total();
             self.forgotten = Some(Timestamp::from_micros(segment.last()));
             self.segments.pop_front();
@@ -411,7 +472,8 @@ impl Thinning {
         // A long uniform run is cheap already and stays exact.
         if i64::from(segment.n) * segment.step >= 2 * micros(GRID) {
             self.close_minute();
-            self.push(segment.start, segment.step, segment.n, segment.each);
+            let before = self.before();
+            self.segments.push(Segment { before, ..segment });
             return;
         }
         for k in 0..i64::from(segment.n) {
@@ -434,14 +496,16 @@ impl Thinning {
         let late = Tally { bad: count.bad, unknown: count.unknown, ..Tally::ZERO };
         for (at, tally) in [(self.first, early), (self.last, late)] {
             if !tally.is_empty() {
-                self.push(at, 0, 1, Each::of(tally));
+                let (each, before) = (Each::of(tally), self.before());
+                // A lone event stays when it was due; of several, none can be told from the others.
+                let coarse = count.scheduled() > 1;
+                self.segments.push(Segment { start: at, step: 0, n: 1, coarse, each, before });
             }
         }
     }
 
-    fn push(&mut self, start: i64, step: i64, n: u32, each: Each) {
-        let before = self.segments.last().map_or(self.base, Segment::total);
-        self.segments.push(Segment { start, step, n, each, before });
+    fn before(&self) -> Tally {
+        self.segments.last().map_or(self.base, Segment::total)
     }
 }
 

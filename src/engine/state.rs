@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::model::{Probe, SeriesId, Slo, Timestamp};
 
 use super::alert::Alert;
+use super::amend::{Amended, Amendments, Ongoing};
 use super::counters::Counters;
-use super::monitor::Epoch;
+use super::monitor::{Epoch, Shift};
 use super::revision::{Revision, Revisions};
 use super::slices::Slices;
 use super::status::SloStatus;
@@ -28,6 +29,20 @@ pub struct SloState {
     pub(super) account: Account,
     /// Its history in slices, if it counts those.
     pub(super) slices: Option<Slices>,
+    /// What says how its slots are to count.
+    pub(super) amendments: Amendments,
+    /// Its history as it is to count, if that is not as it was measured.
+    pub(super) amended: Option<Amended>,
+    /// The series that `amended` was derived from, and the epoch.
+    pub(super) laid_over: (Vec<SeriesId>, Epoch),
+    /// The epoch as `amended` has it.
+    pub(super) amended_epoch: Epoch,
+    /// Which Maintenance goes on, as of the last tick.
+    pub(super) ongoing: Option<Ongoing>,
+    /// How far its counters are from what was measured.
+    pub(super) shift: Shift,
+    /// Up to when that is so.
+    pub(super) counted_until: Option<Timestamp>,
     /// When its probes last changed in a reload: until a while after, no data is no surprise.
     pub(super) disturbed: Option<Timestamp>,
 }
@@ -58,6 +73,11 @@ impl SloState {
     /// What it promised when, oldest first; the last is in force, or about to be.
     pub fn revisions(&self) -> &[Revision] {
         self.account.revisions.all()
+    }
+
+    /// Since when evidence counts.
+    pub(super) fn epoch(&self) -> Epoch {
+        if self.amended.is_some() { self.amended_epoch } else { self.account.epoch }
     }
 
     /// The SLO as it was promised at a tick.

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted, Spending};
+use crate::model::decimal::{self, cmp_products};
 use crate::model::evidence::{self, Evidence};
+use crate::model::objective::PPB;
 use crate::model::window::Period;
-use crate::model::{Tally, Timestamp, decimal};
+use crate::model::{Share, Tally, Timestamp, number};
 
 /// The evaluation of one SLO at one tick.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct SloStatus {
     pub proof: Proof,
     /// Which pairs of the alert policy fire, in the policy's order.
     pub pairs: Vec<bool>,
+    /// Whether a Correction says how slots of the window before the tick count.
+    pub corrected: bool,
 }
 
 /// What evidence rests on. It may be looked at as often as one likes.
@@ -87,6 +91,11 @@ impl Coverage {
     /// Nothing was scheduled, so nothing was observed.
     pub const NONE: Coverage = Coverage { numerator: 0, denominator: 1 };
 
+    /// Whether it is at least this much.
+    pub fn reaches(self, least: Share) -> bool {
+        cmp_products(self.numerator, PPB.into(), self.denominator, least.ppb().into()).is_ge()
+    }
+
     /// As decimal text from 0 to 1, cut.
     pub fn ratio(self) -> String {
         decimal::ratio(self.numerator as i128, self.denominator).unwrap_or_else(|| "0".to_owned())
@@ -109,6 +118,8 @@ pub enum Accounting {
     Safe,
     /// Of a calendar period: even if all the rest of it is good, the objective will be missed.
     Lost,
+    /// Less was measured than the SLO wants for a verdict.
+    NoData,
 }
 
 impl Accounting {
@@ -134,6 +145,7 @@ impl Accounting {
             Accounting::Spent => "spent",
             Accounting::Safe => "safe",
             Accounting::Lost => "lost",
+            Accounting::NoData => number::NO_DATA,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
+use super::correction::Correction;
+use super::maintenance::Maintenance;
 use super::name::{Name, ProbeId, SloId};
 use super::objective::{Objective, Share};
 use super::policy::AlertPolicy;
@@ -25,6 +27,10 @@ pub struct Catalog {
     pub applications: Vec<Application>,
     /// The agreements by name.
     pub agreements: Vec<Agreement>,
+    /// Announced work by name.
+    pub maintenances: Vec<Arc<Maintenance>>,
+    /// Words about the past by name.
+    pub corrections: Vec<Arc<Correction>>,
 }
 
 impl Catalog {
@@ -225,6 +231,8 @@ pub struct Slo {
     pub method: Method,
     /// How unknown slots count.
     pub unknown: UnknownPolicy,
+    /// The least share of a window that must have been measured for a verdict; none says nothing.
+    pub min_coverage: Option<Share>,
     /// When to tell somebody; none for silence.
     pub policy: Option<Arc<AlertPolicy>>,
     /// Whom to tell, as far as the specs say; Alertmanager's routes decide.

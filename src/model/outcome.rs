@@ -29,6 +29,12 @@ impl Outcome {
             Outcome::Excluded => "excluded",
         }
     }
+
+    /// The outcome that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Outcome::Good, Outcome::Bad, Outcome::Unknown, Outcome::Excluded];
+        all.into_iter().find(|outcome| outcome.word() == word)
+    }
 }
 
 macro_rules! reasons {

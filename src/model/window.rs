@@ -207,6 +207,19 @@ impl Zone {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// What clocks show at a moment, within what jiff can tell apart.
+    pub(super) fn civil(&self, at: Timestamp) -> DateTime {
+        let micros = at.micros().clamp(-MAX_MICROS, MAX_MICROS);
+        self.rules.to_datetime(jiff::Timestamp::from_microsecond(micros).unwrap_or_default())
+    }
+
+    /// When clocks show this. A time that the zone leaves out is read with the offset before the
+    /// gap, one that comes twice is the first of the two.
+    pub(super) fn moment(&self, civil: DateTime) -> Timestamp {
+        let at = self.rules.to_timestamp(civil).unwrap_or_default();
+        Timestamp::from_micros(at.as_microsecond())
+    }
 }
 
 impl FromStr for Zone {
@@ -284,8 +297,7 @@ impl Calendar {
     /// Which period a moment lies in, counted from the anchor.
     fn index(&self, at: Timestamp) -> i64 {
         let at = Timestamp::from_micros(at.micros().clamp(-MAX_MICROS, MAX_MICROS));
-        let moment = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
-        let date = self.zone.rules.to_datetime(moment).date();
+        let date = self.zone.civil(at).date();
         let every = i64::from(self.every);
         let mut k = self.unit.between(self.anchor.date(), date).div_euclid(every);
         while self.start(k) > at {
@@ -301,9 +313,7 @@ impl Calendar {
     /// after it, one that comes twice as the first of the two.
     fn start(&self, k: i64) -> Timestamp {
         let span = self.unit.span(k.saturating_mul(self.every.into()));
-        let civil = self.anchor.saturating_add(span);
-        let at = self.zone.rules.to_timestamp(civil).unwrap_or_default();
-        Timestamp::from_micros(at.as_microsecond())
+        self.zone.moment(self.anchor.saturating_add(span))
     }
 }
 

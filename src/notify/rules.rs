@@ -5,7 +5,7 @@
 //! cold start; counts are extrapolated by Prometheus and so are near, not exact. Labels are the
 //! daemon's own, so that switching between the two does not page again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,10 +14,11 @@ use crate::engine::AlertKind;
 use crate::engine::alert::{BLIND_SUMMARY, of_slo, quiet_after};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::decimal;
+use crate::model::maintenance::Effect;
 use crate::model::objective::PPB;
 use crate::model::time::format_duration;
 use crate::model::{
-    AlertPolicy, Catalog, Pair, Probe, Service, Severity, ShortThreshold, Slo, SloId,
+    AlertPolicy, Catalog, Pair, Probe, Service, Severity, Share, ShortThreshold, Slo, SloId,
 };
 
 /// What stands above the rules.
@@ -73,7 +74,9 @@ enum Rule {
 pub fn file(catalog: &Catalog) -> Result<String, serde_yaml::Error> {
     let of_slos = catalog.slos().filter_map(|(service, slo)| {
         let policy = slo.policy.as_deref()?;
-        Some(SloRules { service, slo, policy }.group())
+        let effects = catalog.maintenances.iter().filter(|m| m.concerns(service.name.as_str()));
+        let effects = effects.map(|maintenance| maintenance.effect).collect();
+        Some(SloRules { service, slo, policy, effects }.group())
     });
     let groups = std::iter::once(own_group()).chain(of_slos).collect();
     Ok(format!("{HEADER}{}", serde_yaml::to_string(&RuleFile { groups })?))
@@ -145,6 +148,8 @@ struct SloRules<'a> {
     service: &'a Service,
     slo: &'a Slo,
     policy: &'a AlertPolicy,
+    /// What Maintenance of the service does.
+    effects: BTreeSet<Effect>,
 }
 
 impl SloRules<'_> {
@@ -226,7 +231,7 @@ impl SloRules<'_> {
     }
 
     /// Long and short window burn above the threshold, and the long one knows enough to say so:
-    /// half of its events, or more bad ones than the threshold allows in all of it.
+    /// the least share of its events, or more bad ones than the threshold allows in all of it.
     fn pair(&self, pair: &Pair) -> String {
         let id = &self.slo.id;
         let burn = pair.burn_threshold(self.slo.window.shortest());
@@ -238,12 +243,14 @@ impl SloRules<'_> {
         let (long, short) = (ratio_of(id, pair.long), ratio_of(id, pair.short));
         let events = events_of(id, pair.long);
         let expected = self.expected(pair.long);
-        let half = decimal::ratio(i128::from(expected), 2).unwrap_or_default();
+        let least = self.slo.min_coverage.map_or(PPB / 2, Share::ppb);
+        let enough = i128::from(expected) * i128::from(least);
+        let enough = decimal::ratio(enough, PPB.into()).unwrap_or_default();
         let too_many = self.threshold(burn, expected);
         let mut parts = vec![
             format!("{long} > {threshold}"),
             format!("{short} > {short_threshold}"),
-            format!("({events} >= {half} or {long} * {events} > {too_many})"),
+            format!("({events} >= {enough} or {long} * {events} > {too_many})"),
         ];
         if self.policy.min_bad > 1 {
             let bad = self.sum("increase", &["nines_slo_bad_total"], pair.short);
@@ -285,7 +292,12 @@ impl SloRules<'_> {
             self.slo.window
         );
         // Replicas that disagree: the best of them counts, as one that has lost history sees less.
-        let expr = format!("max by (slo, slo_service, team) ({left}) < 0");
+        let mut expr = format!("max by (slo, slo_service, team) ({left}) < 0");
+        if let Some(least) = self.slo.min_coverage {
+            let least = decimal::ratio(least.ppb().into(), PPB.into()).unwrap_or_default();
+            let coverage = format!("nines_slo_coverage_ratio{{slo=\"{id}\"}}");
+            expr.push_str(&format!("\nand on (slo)\n(max by (slo) ({coverage}) >= {least})"));
+        }
         self.alert(AlertKind::Exhausted, expr, None, description)
     }
 
@@ -301,6 +313,19 @@ impl SloRules<'_> {
         // Held as long again, because a counter that has just begun has not risen either.
         let hold = Some(format_duration(quiet));
         self.alert(AlertKind::NoData, format!("{known} == 0"), hold, description)
+    }
+
+    /// Mute while a Maintenance says so; and nobody misses data that are not to count.
+    fn unless_maintained(&self, kind: AlertKind, expr: String) -> String {
+        let silences = |effect: &&Effect| **effect == Effect::Mute || kind == AlertKind::NoData;
+        let effects: Vec<&str> =
+            self.effects.iter().filter(silences).map(|effect| effect.word()).collect();
+        if effects.is_empty() {
+            return expr;
+        }
+        let (id, effects) = (&self.slo.id, effects.join("|"));
+        let goes_on = format!("nines_slo_maintenance{{slo=\"{id}\",effect=~\"{effects}\"}}");
+        format!("(\n{expr}\n)\nunless on (slo)\n(max by (slo) ({goes_on}) == 1)")
     }
 
     /// An alert with the labels and the summary that the daemon gives it.
@@ -319,7 +344,7 @@ impl SloRules<'_> {
         annotations.insert("description".to_owned(), description);
         Rule::Alert {
             alert: kind.name(),
-            expr,
+            expr: self.unless_maintained(kind, expr),
             hold,
             labels: labels.map(|(key, text)| (key, literal(&text))).collect(),
             annotations,

@@ -11,11 +11,12 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::engine::render::{revisions_json, slo_json, status_json};
-use crate::engine::{Engine, SloState};
+use crate::engine::render::{revisions_json, slo_json, status_json, touches_json};
+use crate::engine::{Engine, SloState, Touch};
 use crate::model::catalog::{Dependency, Impact};
+use crate::model::maintenance::Effect;
 use crate::model::time::{MAX_DURATION, format_duration, parse_duration};
-use crate::model::{Service, Timestamp};
+use crate::model::{Name, Service, Tally, Timestamp};
 
 use super::problem::Problem;
 use super::routes::Shared;
@@ -102,7 +103,13 @@ pub async fn slos(
 }
 
 fn state_json(state: &SloState) -> Value {
-    slo_json(&state.slo, &state.team, state.status.as_ref(), &state.alerts)
+    let mut slo = slo_json(&state.slo, &state.team, state.status.as_ref(), &state.alerts);
+    let goes_on = |effect| state.ongoing(effect).map(Name::as_str);
+    slo["maintenance"] = json!({
+        "exclude": goes_on(Effect::Exclude),
+        "mute": goes_on(Effect::Mute),
+    });
+    slo
 }
 
 /// When to look.
@@ -140,6 +147,8 @@ fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> 
             slo["periods"] = past.iter().map(status_json).collect();
         }
         slo["revisions"] = revisions_json(state.revisions());
+        slo["coarse_events"] = state.coarse().into();
+        slo["amendments"] = touches_json(&touches(&engine, state, at));
         if let Some(at) = at {
             slo["status"] = engine.evaluate_at(id, at).as_ref().map(status_json).into();
         }
@@ -150,6 +159,13 @@ fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> 
         slo["states"] = states(site, id, range, at.unwrap_or(now.floor_second()));
     }
     Ok(json!({ "schema": "nines.slo/v1", "slo": slo }))
+}
+
+/// What touched the window of an SLO before `at`, or before its last evaluation.
+pub fn touches(engine: &Engine, state: &SloState, at: Option<Timestamp>) -> Vec<(Touch, Tally)> {
+    let Some(at) = at.or(state.status.as_ref().map(|status| status.at)) else { return Vec::new() };
+    let slo = state.slo_at(at);
+    engine.touching(&slo.id, slo.window.period(at).start, at)
 }
 
 /// Evenly spaced states over the range that ends at `to`, oldest first.

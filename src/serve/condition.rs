@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::alert::burn_conditions;
-use crate::engine::{Alert, AlertKind, SloState, SloStatus};
+use crate::engine::{Accounting, Alert, AlertKind, SloState, SloStatus};
 use crate::model::decimal::cmp_products;
 use crate::model::{Severity, Slo, Timestamp};
 
@@ -60,6 +60,8 @@ impl Condition {
             Condition::BurningFast
         } else if slow {
             Condition::BurningSlow
+        } else if status.accounting == Accounting::NoData {
+            Condition::NoData
         } else if status.budget.left().is_some_and(low) {
             Condition::BudgetLow
         } else if silent {

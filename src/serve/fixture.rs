@@ -42,6 +42,7 @@ pub fn service(name: &str, team: &str, url: &str, slos: &[(&str, &str, Option<u6
         probes: vec![probe.clone()],
         latency_under: under_ms.map(Duration::from_millis),
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: objective.parse().expect("an objective"),
         window: Duration::from_secs(30 * 86_400).into(),

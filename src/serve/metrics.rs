@@ -6,6 +6,7 @@
 use crate::engine::counters::{BASE_EDGES, Counters};
 use crate::engine::{Alert, AlertKind, Engine, Exhaustion, ProbeState, SloState, SloStatus};
 use crate::model::evidence::Evidence;
+use crate::model::maintenance::Effect;
 use crate::model::objective::PPB;
 use crate::model::time::format_duration;
 use crate::model::{
@@ -109,6 +110,7 @@ fn write_slos(out: &mut Exposition, engine: &Engine, metric_labels: &[String]) {
     write_burn(out, &slos);
     write_evidence(out, &slos);
     write_alerts(out, &slos);
+    write_maintenance(out, &slos);
 }
 
 fn write_facts(out: &mut Exposition, catalog: &Catalog, slos: &Slos, metric_labels: &[String]) {
@@ -185,7 +187,7 @@ fn write_totals(out: &mut Exposition, engine: &Engine, slos: &Slos) {
     write("nines_slo_bad_total", "Bad events since the SLO's history began.", |t| t.bad);
     let help = "Events that could not be measured since the SLO's history began.";
     write("nines_slo_unknown_total", help, |t| t.unknown);
-    let help = "Events that do not count since the SLO's history began.";
+    let help = "Events that were left out since the SLO's history began, at once or later.";
     write("nines_slo_excluded_total", help, |t| t.excluded);
 }
 
@@ -193,7 +195,7 @@ fn write_totals(out: &mut Exposition, engine: &Engine, slos: &Slos) {
 /// first evaluation, because a counter that falls to 0 and comes back reads as a burst.
 fn total(engine: &Engine, state: &SloState) -> Option<Tally> {
     match &state.status {
-        Some(status) => Some(status.totals),
+        Some(_) => Some(engine.counted(state)),
         None => {
             let histories = engine.histories(state);
             let begun = histories.iter().any(|series| series.first().is_some());
@@ -277,6 +279,17 @@ fn write_alerts(out: &mut Exposition, slos: &Slos) {
     }
 }
 
+fn write_maintenance(out: &mut Exposition, slos: &Slos) {
+    let help = "Whether a Maintenance of this effect goes on.";
+    let mut family = out.gauge("nines_slo_maintenance", help);
+    for (labels, state) in slos {
+        for effect in Effect::ALL {
+            let goes_on = state.ongoing(effect).is_some();
+            family.sample_with(labels, ("effect", effect.word()), goes_on);
+        }
+    }
+}
+
 /// How many series a catalogue makes in the probe, SLO and fit groups, seen from one vantage, once
 /// everything has data.
 pub fn series_count(catalog: &Catalog) -> usize {
@@ -311,8 +324,8 @@ fn of_probe(probe: &Probe, slos: &[Slo]) -> usize {
 
 fn of_slo(slo: &Slo) -> usize {
     // Info, objective, window; four totals; SLI, coverage, budget twice, exhaustion, supported,
-    // last evaluation.
-    let plain = 3 + 4 + 7;
+    // last evaluation; both effects of Maintenance.
+    let plain = 3 + 4 + 7 + Effect::ALL.len();
     let alerting = slo.policy.as_ref().map_or(0, |p| Severity::ALL.len() + p.windows().len());
     plain + Evidence::ALL.len() + alerting
 }

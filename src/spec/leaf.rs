@@ -15,9 +15,11 @@ use super::value::{Text, parsed, parsed_text, scalar, words, wrong};
 use crate::model::ParseError;
 use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
 use crate::model::check::{Connection, HttpVersion};
+use crate::model::maintenance::Effect;
+use crate::model::recurrence::Civil;
 use crate::model::time::parse_duration;
 use crate::model::window::{Unit, Zone};
-use crate::model::{Severity, ShortThreshold};
+use crate::model::{Outcome, Severity, ShortThreshold, SloId, Timestamp};
 
 words!(Impact { "hard" => Impact::Hard, "soft" => Impact::Soft });
 words!(Connection { "cold" => Connection::Cold, "warm" => Connection::Warm });
@@ -26,6 +28,11 @@ words!(HttpVersion {
 } later &["http3"]);
 words!(UnknownPolicy {
     "exclude" => UnknownPolicy::Exclude, "bad" => UnknownPolicy::Bad, "good" => UnknownPolicy::Good,
+});
+words!(Effect { "exclude" => Effect::Exclude, "mute" => Effect::Mute });
+words!(Outcome {
+    "excluded" => Outcome::Excluded, "good" => Outcome::Good, "bad" => Outcome::Bad,
+    "unknown" => Outcome::Unknown,
 });
 words!(Severity { "page" => Severity::Page, "ticket" => Severity::Ticket });
 words!(ShortThreshold { "same" => ShortThreshold::Same, "1x" => ShortThreshold::One });
@@ -241,6 +248,65 @@ impl Value for TimeZone {
 
     fn kind() -> String {
         "time zone".to_owned()
+    }
+}
+
+impl Value for Timestamp {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a moment as RFC 3339 writes it, such as 2026-12-01T02:00:00Z";
+        parsed(node, at, expected, problems, |text| {
+            text.parse().map_err(|_| ParseError::new(text, expected))
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time", "minLength": 17})
+    }
+
+    fn kind() -> String {
+        "moment".to_owned()
+    }
+}
+
+/// A moment, or a local time without a zone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Moment {
+    /// With an offset.
+    Exact(Timestamp),
+    /// Without.
+    Local(Civil),
+}
+
+impl Value for Moment {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        let expected = "a moment such as 2026-12-01T02:00:00Z, or 2026-12-01T02:00:00 with `rrule`";
+        parsed(node, at, expected, problems, |text| {
+            let local = || text.parse().map(Moment::Local);
+            text.parse().map(Moment::Exact).or_else(|_| local())
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 16})
+    }
+
+    fn kind() -> String {
+        "moment, or local time".to_owned()
+    }
+}
+
+impl Value for SloId {
+    fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
+        parsed_text(node, at, "an SLO such as artifact-registry/availability", problems, str::parse)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        let name = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+        json_schema!({"type": "string", "pattern": format!("^{name}/{name}$")})
+    }
+
+    fn kind() -> String {
+        "`service/name`".to_owned()
     }
 }
 

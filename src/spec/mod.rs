@@ -90,12 +90,19 @@ pub struct Loaded {
 pub struct Places {
     slos: BTreeMap<String, Problem>,
     applications: BTreeMap<String, Problem>,
+    corrections: BTreeMap<String, Problem>,
 }
 
 impl Places {
     /// A warning about the SLO of this id, at the line that declares it.
     pub fn warning(&self, slo: &str, message: String, hint: Option<String>) -> Option<Problem> {
         self.slos.get(slo).map(|place| Problem { message, hint, ..place.clone() })
+    }
+
+    /// A warning about the end of the Correction of this name, where it stands.
+    pub fn correction_warning(&self, name: &str, message: String, hint: String) -> Option<Problem> {
+        let place = self.corrections.get(name);
+        place.map(|place| Problem { message, hint: Some(hint), ..place.clone() })
     }
 
     /// A warning about the application of this name, at the line that declares it.

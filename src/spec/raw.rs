@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 pub(super) use super::leaf::{
-    Alerting, BudgetMethod, FilePath, HostName, Method, Size, StatusRange, TimeZone, Url, Window,
-    has_user_info,
+    Alerting, BudgetMethod, FilePath, HostName, Method, Moment, Size, StatusRange, TimeZone, Url,
+    Window, has_user_info,
 };
 use super::mirror::{Rule, mirror};
 use super::value::{Int, List, Map, Maybe, OneOrMany, Text, words};
 use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
 use crate::model::check::{Connection, Endpoint, HttpVersion};
+use crate::model::maintenance::Effect;
 use crate::model::window::Unit;
-use crate::model::{Name, Objective, Severity, Share, ShortThreshold};
+use crate::model::{Name, Objective, Outcome, Severity, Share, ShortThreshold, SloId, Timestamp};
 
 /// A short text on one line.
 pub(super) type Line = Text<256>;
@@ -93,11 +94,44 @@ mirror! {
     }
 }
 
+mirror! {
+    /// Work that was announced: what it concerns, when it is, and what that means for SLOs.
+    struct Maintenance {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: MaintenanceKind;
+        /// What it is called.
+        required "metadata" => metadata: NameOnly;
+        /// What it is.
+        required "spec" => spec: MaintenanceSpec;
+    }
+}
+
+mirror! {
+    /// A word about the past: how slots that were measured are to count, who says so, and why.
+    struct Correction {
+        /// The version of the language.
+        required "apiVersion" => _api_version: ApiVersion;
+        /// What the document declares.
+        required "kind" => _kind: CorrectionKind;
+        /// What it is called.
+        required "metadata" => metadata: NameOnly;
+        /// What it is. Once it is in force it can only be withdrawn, not changed.
+        required "spec" => spec: CorrectionSpec;
+    }
+}
+
 /// Kinds that this version reads.
-pub(super) const KINDS: [&str; 5] =
-    ["Service", "SupportTier", "AlertPolicy", "Application", "Agreement"];
-/// Kinds of the language that it does not read.
-pub(super) const LATER_KINDS: [&str; 2] = ["Maintenance", "Correction"];
+pub(super) const KINDS: [&str; 7] = [
+    "Service",
+    "SupportTier",
+    "AlertPolicy",
+    "Application",
+    "Agreement",
+    "Maintenance",
+    "Correction",
+];
 /// Versions of the language.
 pub(super) const API_VERSION: &str = "nines/v1";
 
@@ -118,6 +152,8 @@ only! {
     AlertPolicyKind = "AlertPolicy";
     ApplicationKind = "Application";
     AgreementKind = "Agreement";
+    MaintenanceKind = "Maintenance";
+    CorrectionKind = "Correction";
 }
 
 mirror! {
@@ -135,7 +171,7 @@ mirror! {
 }
 
 mirror! {
-    /// What a SupportTier, an AlertPolicy or an Agreement is called.
+    /// What a SupportTier, an AlertPolicy, an Agreement, a Maintenance or a Correction is called.
     struct NameOnly {
         /// Its name: lowercase letters, digits and hyphens, at most 63. Unique per kind.
         required "name" => name: Name;
@@ -321,10 +357,14 @@ mirror! {
         optional "method" => method: BudgetMethod = "occurrences";
         /// How time counts in which we could not measure.
         optional "unknown" => unknown: UnknownPolicy = "exclude";
+        /// The least share of a window that must have been measured for a verdict, above 0.
+        /// Below it the SLO has no data, unless its bad observations alone are too many. Without
+        /// it a pair of the alert policy wants 50%, and the verdict wants nothing.
+        optional "minCoverage" => min_coverage: Share;
         /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
         optional "alerting" => alerting: Alerting;
     }
-    later &["minCoverage", "push"];
+    later &["push"];
     rules &[Rule::AtMostOne(&["probe", "probes", "prometheus"])];
 }
 
@@ -515,4 +555,66 @@ mirror! {
         /// The share of the whole budget whose spending within `long` fires, above 0.
         required "budget" => budget: Share;
     }
+}
+
+mirror! {
+    /// What a Maintenance concerns, when it is, and what that means.
+    struct MaintenanceSpec {
+        /// The services it concerns.
+        required "services" => services: List<Name, 1, 256>;
+        /// When it is.
+        required "window" => window: MaintenanceWindow;
+        /// `exclude`: what is due in it leaves the SLI. `mute`: it counts, and no alert of the
+        /// services' SLOs begins to fire.
+        required "effect" => effect: Effect;
+        /// Why.
+        optional "reason" => reason: Text<1_024>;
+        /// Who announced it.
+        optional "author" => author: Line;
+    }
+}
+
+mirror! {
+    /// When a Maintenance is: once, from `start` to before `end`; every week; or by a rule.
+    struct MaintenanceWindow {
+        /// When it begins. With `rrule`, when the first occurrence begins, in local time of the
+        /// zone: `2026-12-06T02:00:00`.
+        optional "start" => start: Moment;
+        /// When it ends; what is due from here on is not in it.
+        optional "end" => end: Timestamp;
+        /// Days and local times: `Sun 02:00-04:00`, `Mon-Fri 22:00-02:00`, `Sat,Sun 00:00-24:00`.
+        /// An end that is not after the beginning is on the next day.
+        optional "weekly" => weekly: Line;
+        /// A recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYDAY=1SU`.
+        optional "rrule" => rrule: Line;
+        /// With `rrule`, how long each occurrence is, at most 7d.
+        optional "duration" => duration: Duration;
+        /// With `weekly` and `rrule`, the time zone, an IANA name. Without it: `UTC`.
+        optional "timeZone" => time_zone: TimeZone;
+    }
+    rules &[Rule::ExactlyOne(&["end", "weekly", "rrule"])];
+}
+
+mirror! {
+    /// How which slots are to count, or which Correction no longer holds; who says so, and why.
+    struct CorrectionSpec {
+        /// The SLO, `service/name`.
+        optional "slo" => slo: SloId;
+        /// Slots that are due from here on.
+        optional "from" => from: Timestamp;
+        /// Slots that are due before this.
+        optional "to" => to: Timestamp;
+        /// What they count as.
+        optional "outcome" => outcome: Outcome;
+        /// In place of the four: the Correction that does not hold any more.
+        optional "withdraws" => withdraws: Name;
+        /// Why.
+        required "reason" => reason: Text<1_024>;
+        /// Who says so.
+        required "author" => author: Line;
+        /// When it was written. Where two Corrections speak of the same slot, the one that was
+        /// written later holds; without it, one is taken to be written at its `to`.
+        optional "at" => at: Timestamp;
+    }
+    rules &[Rule::ExactlyOne(&["outcome", "withdraws"])];
 }

@@ -52,6 +52,8 @@ impl JsonSchema for Document {
             (raw::KINDS[2], generator.subschema_for::<raw::AlertPolicy>()),
             (raw::KINDS[3], generator.subschema_for::<raw::Application>()),
             (raw::KINDS[4], generator.subschema_for::<raw::Agreement>()),
+            (raw::KINDS[5], generator.subschema_for::<raw::Maintenance>()),
+            (raw::KINDS[6], generator.subschema_for::<raw::Correction>()),
         ];
         // One branch by version and kind, so that an editor speaks of the mistake and not of
         // every kind.
@@ -131,6 +133,11 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::Agreement>(),
             table::<raw::AgreementSpec>(),
             table::<raw::CreditTier>(),
+            table::<raw::Maintenance>(),
+            table::<raw::MaintenanceSpec>(),
+            table::<raw::MaintenanceWindow>(),
+            table::<raw::Correction>(),
+            table::<raw::CorrectionSpec>(),
         ],
         Which::Config => config::tables(),
         Which::OpenSlo => openslo::tables(),

@@ -109,3 +109,66 @@ fn golden_incidents_come_out_to_the_second() {
     assert_eq!(all["score"]["page"]["precision"], "1");
     assert_eq!(all["score"]["page"]["recall"], "0.909090909");
 }
+
+#[test]
+fn maintenance_and_corrections_count_as_in_the_daemon() {
+    let dir = crate::harness::scratch("backtest");
+    let specs = "\
+apiVersion: nines/v1
+kind: Service
+metadata: {name: a}
+spec:
+  probes: [{name: p, tcp: {address: \"h:1\"}, interval: 1s}]
+  slos: [{name: availability, objective: 99%, window: 30d}]
+---
+apiVersion: nines/v1
+kind: Maintenance
+metadata: {name: mute}
+spec:
+  services: [a]
+  effect: mute
+  window: {start: 2026-01-01T09:00:00Z, end: 2026-01-01T10:05:00Z}
+---
+apiVersion: nines/v1
+kind: Maintenance
+metadata: {name: exclude}
+spec:
+  services: [a]
+  effect: exclude
+  window: {weekly: \"Thu 13:00-13:30\", timeZone: Europe/Berlin}
+---
+apiVersion: nines/v1
+kind: Correction
+metadata: {name: ours}
+spec: {slo: a/availability, from: 2026-01-01T14:00:00Z, to: 2026-01-01T14:10:00Z,
+       outcome: good, reason: r, author: w}
+";
+    // Down from 10:00 to 10:20, from 12:00 to 12:30 and from 14:00 to 14:10.
+    let stretch = |from: &str, to: &str, outcome: &str| {
+        let day = "2026-01-01T";
+        format!(
+            "{{\"slo\":\"a/availability\",\"from\":\"{day}{from}:00Z\",\"to\":\"{day}{to}:00Z\",\
+             \"every\":\"1s\",\"outcome\":\"{outcome}\"}}\n"
+        )
+    };
+    let edges = ["00:00", "10:00", "10:20", "12:00", "12:30", "14:00", "14:10", "20:00"];
+    let outcomes = ["good", "bad"].into_iter().cycle();
+    let events: String =
+        edges.windows(2).zip(outcomes).map(|(edge, o)| stretch(edge[0], edge[1], o)).collect();
+    let (a, b) = (dir.path().join("specs.yaml"), dir.path().join("events.ndjson"));
+    std::fs::write(&a, specs).expect("written");
+    std::fs::write(&b, events).expect("written");
+    let (a, b) = (a.display().to_string(), b.display().to_string());
+    let ran = nines(&["backtest", "--specs", &a, "--events", &b, "--format", "json"], LIMIT);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let all: Value = serde_json::from_str(&ran.stdout).expect("JSON on stdout");
+    let slo = &all["slos"][0];
+    let last = array(&slo["states"]).last().expect("a last state");
+    let counts = ["good", "bad", "excluded"].map(|key| last[key].as_u64().expect("a count"));
+    // 13:00 in Berlin is 12:00 in UTC.
+    assert_eq!(counts, [72_000 - 1_200 - 1_800, 1_200, 1_800]);
+    assert_eq!(last["corrected"], true);
+    let pages: Vec<&str> =
+        array(&slo["pages"]).iter().map(|page| page["on"].as_str().expect("a time")).collect();
+    assert_eq!(pages, ["2026-01-01T10:05:00Z"], "mute until then; the others never were");
+}

@@ -14,6 +14,7 @@ mod bench_fit;
 mod bench_scale;
 mod bench_smoke;
 mod e2e_alerting;
+mod e2e_amend;
 mod e2e_bad_alertmanager;
 mod e2e_bad_inputs;
 mod e2e_dashboards;

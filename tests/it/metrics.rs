@@ -68,6 +68,7 @@ pub const KNOWN: &[&str] = &[
     "nines_slo_good_total",
     "nines_slo_info",
     "nines_slo_last_evaluation_timestamp_seconds",
+    "nines_slo_maintenance",
     "nines_slo_objective_ratio",
     "nines_slo_sli_ratio",
     "nines_slo_supported_ratio",

@@ -186,6 +186,7 @@ mod tests {
             probes: Vec::new(),
             latency_under: Some(Duration::from_millis(300)),
             source: None,
+            min_coverage: None,
             notify: Vec::new(),
             objective: "99.9%".parse().expect("valid"),
             window: Duration::from_secs(86_400).into(),

@@ -68,6 +68,24 @@ fn warnings_fail_only_a_strict_check_and_errors_every_one() {
 }
 
 #[test]
+fn a_correction_of_time_that_is_still_to_come_is_warned_of_where_it_ends() {
+    let correction = |to: &str| {
+        let fine = FIVE_NINES.replace("99.999%", "99.9%");
+        format!(
+            "{fine}---\napiVersion: nines/v1\nkind: Correction\nmetadata: {{name: c}}\nspec:\n  \
+             slo: dns/availability\n  from: 2020-01-01T00:00:00Z\n  to: {to}\n  \
+             outcome: good\n  reason: r\n  author: a\n"
+        )
+    };
+    assert_eq!(checked(&correction("2020-01-02T00:00:00Z"), Format::Json, true).0, 0);
+    let (code, shown) = checked(&correction("2999-01-01T00:00:00Z"), Format::Table, true);
+    assert_eq!(code, INVALID);
+    let start = "warning: a Correction of time that is still to come: it is ";
+    assert!(shown.starts_with(start), "{shown}");
+    assert!(shown.contains(" --> a.yaml:15:7 (spec.to)"), "{shown}");
+}
+
+#[test]
 fn programs_get_numbers_as_exact_text() {
     let (_, shown) = checked(FIVE_NINES, Format::Json, false);
     let report: Value = serde_json::from_str(&shown).expect("JSON");

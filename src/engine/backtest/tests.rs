@@ -21,6 +21,7 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
         probes: Vec::new(),
         latency_under: None,
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: objective.parse().expect("valid"),
         window: Duration::from_secs(30 * 86_400).into(),
@@ -211,7 +212,8 @@ const GOLDEN: &[Golden] = &[
 fn run(golden: &Golden, short: ShortThreshold) -> Replay {
     let series = [history(golden.incident)];
     let slo = slo(golden.objective, short);
-    replay(Histories { series: &series, of: &[0] }, &slo, None).expect("a policy and a history")
+    replay(Histories { series: &series, of: &[0] }, &slo, None, &Amendments::default())
+        .expect("a policy and a history")
 }
 
 /// Every golden incident under one rule for short windows.
@@ -277,7 +279,8 @@ fn stepping_over_quiet_seconds_changes_nothing() {
             let verdicts: Vec<_> = policy.pairs.iter().map(judge).collect();
             every_second.tick(&verdicts, Timestamp::from_secs(t));
         }
-        let stepped = replay(histories, &slo, None).expect("a policy and a history");
+        let stepped =
+            replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
         assert_eq!(every_second.pairs, stepped.pairs);
         assert_eq!(every_second.firing[0], stepped.severities[0].firing);
     }
@@ -314,7 +317,8 @@ proptest::proptest! {
         let length = u32::try_from(detect).expect("hours") + extra + short as u32;
         let fires = bad * denominator > numerator * budget;
         let series = [history(&[(0, length, bad)])];
-        let replay = replay(Histories { series: &series, of: &[0] }, &slo, None).expect("both");
+        let histories = Histories { series: &series, of: &[0] };
+        let replay = replay(histories, &slo, None, &Amendments::default()).expect("both");
         if !fires {
             proptest::prop_assert_eq!(write(&replay.pairs[0]), "-");
         } else if u64::from(length) <= long - short {
@@ -348,7 +352,8 @@ proptest::proptest! {
         series.push(Timestamp::from_secs(-CLEAN), step, clean, Tally::of(Outcome::Good, 1));
         series.push(Timestamp::from_secs(0), step, 400, Tally::of(Outcome::Bad, 1));
         let series = [series];
-        let replay = replay(Histories { series: &series, of: &[0] }, &slo, None).expect("both");
+        let histories = Histories { series: &series, of: &[0] };
+        let replay = replay(histories, &slo, None, &Amendments::default()).expect("both");
         let expect = (probes as i64 - 1) * interval + 1;
         proptest::prop_assert_eq!(replay.pairs[0][0].on, Timestamp::from_secs(expect));
     }
@@ -372,7 +377,8 @@ fn a_condition_that_must_hold_fires_once_it_has_held_all_that_time() {
         let series = [history(incident)];
         let histories = Histories { series: &series, of: &[0] };
         let slo = Slo { policy: Some(held(long, hold)), ..slo("99.9%", ShortThreshold::Same) };
-        let replay = replay(histories, &slo, None).expect("a policy and a history");
+        let replay =
+            replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
         write(&replay.severities[0].firing)
     };
     let outage: Incident<'_> = &[(0, 600, 100_000)];
@@ -403,7 +409,8 @@ fn stepping_over_what_holds_changes_nothing() {
         let verdict = evaluate::judge_pair(&moment, &slo, &policy.pairs[0], policy);
         every_second.tick(&[verdict], Timestamp::from_secs(t));
     }
-    let stepped = replay(histories, &slo, None).expect("a policy and a history");
+    let stepped =
+        replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
     assert_eq!(every_second.pairs, stepped.pairs);
     assert_eq!(stepped.pairs[0].len(), 3);
 }
@@ -417,7 +424,11 @@ fn reaching_a_burn_rate_is_enough_only_where_somebody_says_so() {
         let mut policy = (*held(60, 0)).clone();
         policy.pairs[0].limit = crate::model::Limit::Burn { nano: 14_400_000_000, or_equal };
         let slo = Slo { policy: Some(Arc::new(policy)), ..slo("99.9%", ShortThreshold::Same) };
-        write(&replay(histories, &slo, None).expect("a history").severities[0].firing)
+        write(
+            &replay(histories, &slo, None, &Amendments::default()).expect("a history").severities
+                [0]
+            .firing,
+        )
     };
     assert_eq!((fires(false).as_str(), fires(true).as_str()), ("-", "60-601"));
 }

@@ -21,6 +21,7 @@ fn slo(objective: &str, unit: Unit, zone: &str) -> Slo {
         probes: Vec::new(),
         latency_under: None,
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: objective.parse().expect("valid"),
         window: Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),
@@ -190,4 +191,106 @@ proptest! {
         };
         prop_assert_eq!(status.accounting, expect);
     }
+}
+
+/// An SLO over a day with this least coverage.
+fn covered(objective: &str, least: &str) -> Slo {
+    let least = Some(least.parse().expect("a share"));
+    Slo {
+        min_coverage: least,
+        window: Duration::from_secs(86_400).into(),
+        ..slo(objective, Unit::Day, "UTC")
+    }
+}
+
+#[test]
+fn below_its_least_coverage_an_slo_has_no_verdict() {
+    let check = |slo: &Slo, stretches: &[(Outcome, u32)], expect| {
+        let n: u32 = stretches.iter().map(|(_, n)| n).sum();
+        let begin = at("2026-06-02T00:00:00Z").minus(Duration::from_secs(10) * n);
+        let series = series(begin, 10, stretches);
+        let status = status(&series, slo, "2026-06-02T00:00:00Z");
+        assert_eq!(status.accounting, expect, "{stretches:?}");
+        let met = status.evidence == Evidence::Met;
+        assert!(!(met && expect == Accounting::NoData), "{stretches:?}");
+        let of = [0];
+        let histories = Histories { series: &series, of: &of };
+        let moment = Moment::new(histories, at("2026-06-02T00:00:00Z"));
+        assert_eq!(is_exhausted(&moment, slo), status.accounting.is_missed(), "{stretches:?}");
+    };
+    use Accounting::{NoData, Spent, WithinBudget};
+    use Outcome::{Bad, Excluded, Good, Unknown};
+    let slo = covered("90%", "90%");
+    // 8,640 slots in a day, 864 of which may be bad.
+    check(&slo, &[(Good, 7_776), (Unknown, 864)], WithinBudget);
+    check(&slo, &[(Good, 7_775), (Unknown, 865)], NoData);
+    check(&slo, &[(Good, 7_775)], NoData);
+    // More than a tenth of what was measured is bad, but the rest may have been good.
+    check(&slo, &[(Good, 1_000), (Bad, 800), (Unknown, 6_840)], NoData);
+    check(&slo, &[(Good, 1_000), (Bad, 864), (Unknown, 6_776)], NoData);
+    // Nothing that was not measured could undo this.
+    check(&slo, &[(Good, 1_000), (Bad, 865), (Unknown, 6_775)], Spent);
+    check(&slo, &[(Good, 1_000), (Bad, 900)], Spent);
+    // What is left out need not be measured; but something must be.
+    check(&slo, &[(Good, 900), (Excluded, 7_740)], WithinBudget);
+    check(&slo, &[(Excluded, 8_640)], NoData);
+    let silent = Slo { min_coverage: None, ..slo };
+    check(&silent, &[(Good, 1), (Unknown, 8_639)], WithinBudget);
+}
+
+#[test]
+fn of_a_calendar_period_what_is_still_to_come_may_be_good() {
+    let slo =
+        Slo { min_coverage: Some("90%".parse().expect("a share")), ..slo("90%", Unit::Day, "UTC") };
+    let said = |bad, unknown| {
+        let stretches = [(Outcome::Bad, bad), (Outcome::Unknown, unknown), (Outcome::Good, 10)];
+        let series = series(at("2026-06-01T00:00:00Z"), 10, &stretches);
+        let begun = Duration::from_secs(10) * (bad + unknown + 10);
+        status_at(
+            Histories { series: &series, of: &[0] },
+            &slo,
+            at("2026-06-01T00:00:00Z").plus(begun),
+        )
+        .accounting
+    };
+    assert_eq!(said(864, 1_000), Accounting::NoData);
+    assert_eq!(said(865, 1_000), Accounting::Lost);
+    assert_eq!(said(10, 1), Accounting::WithinBudget);
+}
+
+#[test]
+fn a_pair_decides_at_the_coverage_that_the_slo_wants() {
+    let fires = |least: Option<&str>, bad: u32, unknown: u32| {
+        let slo = Slo {
+            min_coverage: least.map(|least| least.parse().expect("a share")),
+            window: Duration::from_secs(30 * 86_400).into(),
+            ..slo("99%", Unit::Day, "UTC")
+        };
+        // The short window is five minutes, and all bad.
+        let good = 360 - bad - unknown;
+        let stretches = [(Outcome::Good, good), (Outcome::Unknown, unknown), (Outcome::Bad, bad)];
+        let series = series(at("2026-06-01T00:00:00Z"), 10, &stretches);
+        let moment =
+            Moment::new(Histories { series: &series, of: &[0] }, at("2026-06-01T01:00:00Z"));
+        firing_pairs(&moment, &slo, &[])[0]
+    };
+    // 360 slots in the hour; 14.4 times 1 % is 14.4 %, 51.84 of them.
+    assert!(fires(None, 45, 120) && fires(Some("60%"), 45, 120), "45 of 240 are more");
+    assert!(!fires(Some("90%"), 45, 120), "a third of the hour is missing");
+    assert!(fires(Some("90%"), 52, 120), "too many even if all the rest were good");
+    assert!(!fires(None, 45, 190) && fires(Some("40%"), 45, 190));
+}
+
+#[test]
+fn a_short_window_of_nothing_but_excluded_slots_ends_what_unknown_ones_hold() {
+    let holds = |last: Outcome| {
+        let stretches = [(Outcome::Good, 230), (Outcome::Bad, 100), (last, 30)];
+        let series = series(at("2026-06-01T00:00:00Z"), 10, &stretches);
+        let slo = slo("99%", Unit::Month, "UTC");
+        let moment =
+            Moment::new(Histories { series: &series, of: &[0] }, at("2026-06-01T01:00:00Z"));
+        firing_pairs(&moment, &slo, &[true; 4])[0]
+    };
+    assert!(holds(Outcome::Bad) && holds(Outcome::Unknown));
+    assert!(!holds(Outcome::Good) && !holds(Outcome::Excluded));
 }

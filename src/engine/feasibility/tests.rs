@@ -14,6 +14,7 @@ fn slo(objective: &str, window_days: u64, policy: Option<Arc<AlertPolicy>>) -> S
         probes: vec!["a/p".parse().expect("an id")],
         latency_under: None,
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: objective.parse().expect(objective),
         window: Duration::from_secs(window_days * 86_400).into(),

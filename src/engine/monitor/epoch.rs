@@ -31,6 +31,17 @@ impl Default for Epoch {
 }
 
 impl Epoch {
+    /// The same of histories that are derived from those that were measured.
+    pub(super) fn over(self, derived: Histories<'_>) -> Self {
+        // What is no longer held was before it as well.
+        let since = between(derived, self.from, Timestamp::from_micros(i64::MAX));
+        let before = match self.from > Timestamp::MIN {
+            true => derived.record().since(&since),
+            false => Record::default(),
+        };
+        Epoch { before, ..self }
+    }
+
     /// What has been seen in it.
     pub fn record(&self, histories: Histories<'_>) -> Record {
         self.earlier + histories.record().since(&self.before)
@@ -92,7 +103,7 @@ impl Engine {
     /// What epochs have seen that histories no longer hold all of.
     pub(super) fn kept_epochs(&self) -> Vec<KeptEpoch> {
         let kept = |state: &super::SloState| {
-            let (epoch, histories) = (state.account.epoch, self.histories(state));
+            let (epoch, histories) = (state.account.epoch, self.measured_by(state));
             let is_long = histories.iter().any(|series| series.forgotten().is_some())
                 || epoch.earlier != Record::default();
             let last = histories.iter().filter_map(Series::last).max().filter(|_| is_long)?;

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{EXTRA_MEMORY, Effect, Engine};
+use super::{EXTRA_MEMORY, Effect, Engine, Epoch, Shift};
 use crate::engine::alert::{self, AlertKind};
+use crate::engine::amend::Amendments;
 use crate::engine::counters::Counters;
 use crate::engine::revision::{Judge, Revision, Rule, threshold_of};
 use crate::engine::roll::{self, Roll};
@@ -107,6 +108,13 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
         alerts,
         account: Account { memory: memory(slo), ..Account::default() },
         slices: slo.method.slice().map(|_| Slices::default()),
+        amendments: Amendments::default(),
+        amended: None,
+        laid_over: Default::default(),
+        amended_epoch: Epoch::default(),
+        ongoing: None,
+        shift: Shift::default(),
+        counted_until: None,
         disturbed: None,
     }
 }

@@ -44,6 +44,8 @@ impl Engine {
         self.bring_lines_back();
         effects.extend(self.lay_out());
         self.drop_idle_lines();
+        self.book.declare(&catalog);
+        effects.extend(self.amend(at));
         self.catalog = catalog;
         effects
     }
@@ -147,6 +149,10 @@ impl Engine {
         let slices = |slo: &Slo| (slo.method, slo.window.clone(), slo.unknown);
         let same_slices = slices(&before.slo) == slices(slo);
         let SloState { status, alerts, account, disturbed, .. } = before;
+        (state.amendments, state.amended, state.laid_over, state.amended_epoch) =
+            (before.amendments, before.amended, before.laid_over, before.amended_epoch);
+        (state.shift, state.counted_until, state.ongoing) =
+            (before.shift, before.counted_until, before.ongoing);
         if same_slices {
             // Else they are made anew from the slots: a slice is judged in one way only.
             state.slices = before.slices;

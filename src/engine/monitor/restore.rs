@@ -125,6 +125,9 @@ impl Engine {
             self.kept.totals = serde_json::from_str(json).ok();
             return;
         }
+        if self.book.restore(name, json) || self.restore_shifts(name, json) {
+            return;
+        }
         self.kept.with_promises |= name == PROMISES;
         if let Some((series, change)) = Change::read(name, json) {
             let line = self.line_of.get(&series).map(|line| &mut self.lines[*line].roll);
@@ -179,6 +182,7 @@ impl Engine {
             }
         }
         self.apply_totals();
+        self.lay_over();
     }
 
     /// Begins to live: accounts for the time since each series was last heard of, as unknown,
@@ -207,6 +211,8 @@ impl Engine {
             self.feed(probe, &taken.accepted, None);
         }
         self.promise(now, &mut effects);
+        effects.extend(self.amend(now));
+        effects.extend(self.begin_counting(now));
         self.started = Some(now);
         self.watchdog.life.fired_at.get_or_insert(now.micros());
         self.last_slice = Some(now.floor(SLICE));

@@ -62,6 +62,7 @@ pub(super) fn catalog(
         probes: probes.iter().map(|p| format!("svc/{p}").parse().expect("valid")).collect(),
         latency_under: under.map(Duration::from_millis),
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window: secs(300).into(),

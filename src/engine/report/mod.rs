@@ -347,6 +347,7 @@ impl Kept {
             Accounting::Safe => Kept::Yes,
             Accounting::WithinBudget if budget.rest > 0 => Kept::Open,
             Accounting::WithinBudget => Kept::Yes,
+            Accounting::NoData => Kept::NoData,
         }
     }
 

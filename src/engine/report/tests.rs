@@ -38,6 +38,7 @@ fn slo(objective: &str) -> Slo {
         method: Method::Occurrences,
         unknown: UnknownPolicy::Exclude,
         policy: None,
+        min_coverage: None,
         notify: Vec::new(),
     }
 }

@@ -31,6 +31,7 @@ fn slo(method: Method, window: Window, unknown: UnknownPolicy) -> Slo {
         probes: vec!["svc/p".parse().expect("valid")],
         latency_under: None,
         source: None,
+        min_coverage: None,
         notify: Vec::new(),
         objective: "90%".parse().expect("valid"),
         window,

@@ -143,6 +143,8 @@ fn known_series_start_at_zero_and_unknown_values_are_absent() {
     nines_slo_excluded_total{…} 0
     nines_slo_alert_firing{…,severity="page"} 0
     nines_slo_alert_firing{…,severity="ticket"} 0
+    nines_slo_maintenance{…,effect="exclude"} 0
+    nines_slo_maintenance{…,effect="mute"} 0
     "###);
     assert_eq!(samples(&text, "nines_probe_failures_total{").len(), BadReason::ALL.len());
     assert_eq!(samples(&text, "nines_probe_unknown_total{").len(), UnknownReason::OF_PROBES.len());
@@ -187,6 +189,8 @@ fn a_burning_slo_is_seen_in_its_series() {
     nines_slo_evidence{…,state="not yet proven"} 1
     nines_slo_alert_firing{…,severity="page"} 1
     nines_slo_alert_firing{…,severity="ticket"} 0
+    nines_slo_maintenance{…,effect="exclude"} 0
+    nines_slo_maintenance{…,effect="mute"} 0
     "###);
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::engine::status::Proof;
-use crate::engine::{Engine, Revision, SloState, SloStatus, report};
+use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, report};
 use crate::model::catalog::UnknownPolicy;
-use crate::model::{Slo, Tally, Timestamp, Window, number};
-use crate::serve::api::MAX_PERIODS;
+use crate::model::maintenance::Effect;
+use crate::model::{Name, Slo, Tally, Timestamp, Window, number};
+use crate::serve::api::{MAX_PERIODS, touches};
 use crate::serve::condition;
 use crate::serve::own::VERSION;
 
@@ -37,6 +38,28 @@ pub struct SloPage {
     /// What was promised before, if it was something else.
     revisions: Vec<String>,
     unknown: &'static str,
+    /// What says how events of the window count, the latest ones.
+    touches: Vec<TouchView>,
+    more_touches: usize,
+    /// Events at their edges that are told apart no longer.
+    coarse: u64,
+}
+
+/// Most Maintenance and Corrections on the page.
+const MAX_TOUCHES: usize = 50;
+
+/// A Maintenance or a Correction.
+#[derive(Debug)]
+struct TouchView {
+    name: String,
+    kind: &'static str,
+    from: String,
+    to: String,
+    effect: String,
+    withdrawn: String,
+    measured: String,
+    reason: String,
+    author: String,
 }
 
 /// A calendar period that is over.
@@ -72,6 +95,8 @@ impl SloPage {
             None => SloView::now(state, now),
         };
         let status = past.unwrap_or_else(|| state.status.clone());
+        let touches = touches(engine, state, at);
+        let more_touches = touches.len().saturating_sub(MAX_TOUCHES);
         let probes = service.probes.iter().filter(|probe| slo.probes.contains(&probe.id));
         let probe = |probe: &crate::model::Probe| {
             format!("{} every {}", probe.check.target(), number::duration(probe.interval))
@@ -95,7 +120,38 @@ impl SloPage {
             probes: probes.map(probe).collect(),
             revisions: revisions(state),
             unknown: unknown(slo.unknown),
+            touches: touches[more_touches..].iter().map(touch).collect(),
+            more_touches,
+            coarse: state.coarse(),
         })
+    }
+}
+
+fn touch((touch, measured): &(Touch, Tally)) -> TouchView {
+    let (kind, effect) = match touch.kind {
+        TouchKind::Maintenance(Effect::Exclude) => ("Maintenance", "not counted".to_owned()),
+        TouchKind::Maintenance(Effect::Mute) => ("Maintenance", "alerts muted".to_owned()),
+        TouchKind::Correction(outcome) => ("Correction", format!("counts as {}", outcome.word())),
+    };
+    let by: Vec<&str> = touch.withdrawn_by.iter().map(Name::as_str).collect();
+    let Tally { good, bad, unknown, excluded } = *measured;
+    let counts = [(good, "good"), (bad, "bad"), (unknown, "unknown"), (excluded, "excluded")];
+    let counts = counts.into_iter().filter(|(n, _)| *n > 0);
+    let counts: Vec<String> =
+        counts.map(|(n, word)| format!("{} {word}", number::count(n))).collect();
+    TouchView {
+        name: touch.name.to_string(),
+        kind,
+        from: touch.period.start.to_string(),
+        to: touch.period.end.to_string(),
+        effect,
+        withdrawn: match touch.holds {
+            true => String::new(),
+            false => format!("withdrawn by {}", by.join(", ")),
+        },
+        measured: if counts.is_empty() { number::NO_DATA.to_owned() } else { counts.join(", ") },
+        reason: touch.reason.clone().unwrap_or_default(),
+        author: touch.author.clone().unwrap_or_default(),
     }
 }
 

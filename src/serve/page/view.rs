@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{AlertKind, Exhaustion, SloState, SloStatus};
 use crate::model::budget::{Budget, Counted};
+use crate::model::maintenance::Effect;
 use crate::model::time::format_duration;
 use crate::model::{Service, Severity, Slo, Timestamp, Window, decimal, number};
 use crate::serve::condition::{self, Condition};
@@ -30,6 +31,8 @@ pub struct SloView {
     pub gone: String,
     /// Whether somebody is woken or told.
     pub told: &'static str,
+    /// What Maintenance does at present.
+    pub work: Vec<String>,
     /// Since when nothing is known, if that is a while.
     pub old: Option<Ago>,
     /// For sorting: the share of the budget that is left, in thousandths.
@@ -44,6 +47,7 @@ pub struct Measured {
     pub total: String,
     pub coverage: String,
     pub partial: bool,
+    pub corrected: bool,
     pub left: String,
     pub left_time: String,
     /// How far the bar reaches, from 0 to 100.
@@ -60,6 +64,7 @@ impl SloView {
         SloView {
             since: condition.since(state).map(ago),
             told: told(state),
+            work: work(state),
             old: last.filter(|at| now.since(*at) > OLD).map(ago),
             ..Self::of(&state.slo, state.status.as_ref(), condition)
         }
@@ -87,6 +92,7 @@ impl SloView {
             burn: status.and_then(|status| burn(slo, status)),
             gone: gone(status),
             told: "",
+            work: Vec::new(),
             old: None,
             left: left.map_or(i128::MAX, thousandths),
         }
@@ -126,6 +132,21 @@ fn told(state: &SloState) -> &'static str {
     }
 }
 
+/// What Maintenance does at present, in words.
+fn work(state: &SloState) -> Vec<String> {
+    let words = |effect| {
+        let name = state.ongoing(effect)?;
+        Some(match effect {
+            Effect::Exclude => format!("maintenance {name}: not counted"),
+            Effect::Mute if state.alerts.iter().any(|alert| alert.is_muted) => {
+                format!("maintenance {name}: an alert is muted")
+            }
+            Effect::Mute => format!("maintenance {name}: alerts muted"),
+        })
+    };
+    Effect::ALL.into_iter().filter_map(words).collect()
+}
+
 /// The objective in words.
 fn promise(slo: &Slo) -> String {
     let objective = number::percent_ppb(slo.objective.ppb());
@@ -155,6 +176,7 @@ fn measured(status: &SloStatus) -> Measured {
         total: events(&status.budget, counted.total()),
         coverage: number::percent_of(numerator, coverage.denominator),
         partial: coverage.numerator < coverage.denominator,
+        corrected: status.corrected,
         left: number::percent_of(left, whole),
         left_time: number::seconds(seconds.abs()),
         bar,

@@ -87,6 +87,7 @@ pub(super) fn add(
             method,
             unknown: UnknownPolicy::default(),
             policy: policy.clone(),
+            min_coverage: None,
             notify: told.iter().flat_map(|told| told.targets.clone()).collect(),
         });
     }

@@ -5,6 +5,7 @@
 //! Where a whole document could not be read, nothing is called missing, because it may be there.
 
 mod agreement;
+mod amend;
 mod application;
 mod parts;
 mod policy;
@@ -39,6 +40,8 @@ struct Documents {
     policies: Vec<raw::AlertPolicy>,
     applications: Vec<raw::Application>,
     agreements: Vec<raw::Agreement>,
+    maintenances: Vec<raw::Maintenance>,
+    corrections: Vec<raw::Correction>,
     open: openslo::Documents,
 }
 
@@ -96,6 +99,7 @@ pub(super) fn catalog(
     let built: Vec<_> =
         documents.services.iter().map(|service| service::service(service, &mut cx)).collect();
     let built_applications = application::applications(&documents.applications, &mut cx);
+    let maintenances = amend::maintenances(&documents.maintenances, &mut cx);
     service::cycles(&documents.services, &mut cx);
     parts::limits(&documents.services, &built, &mut cx);
     let mut places = places(&documents, cx.problems);
@@ -108,6 +112,9 @@ pub(super) fn catalog(
     let applications = built_applications.as_deref().unwrap_or_default();
     let all = (services.as_slice(), whole && well);
     let agreements = agreement::agreements(&documents.agreements, all, applications, &mut cx);
+    let promised = services.iter().flat_map(|service| &service.slos);
+    let promised = (promised.map(|slo| slo.id.clone()).collect(), whole && well);
+    let corrections = amend::corrections(&documents.corrections, promised, &mut cx);
     if !whole || !well {
         return None;
     }
@@ -116,8 +123,10 @@ pub(super) fn catalog(
     tiers.sort_by(|a, b| a.name.cmp(&b.name));
     let applications = built_applications?;
     let policies = cx.policies.into_values().collect();
-    let agreements = agreements?;
-    Some((Catalog { services, tiers, policies, applications, agreements }, places))
+    let (agreements, maintenances, corrections) = (agreements?, maintenances?, corrections?);
+    let catalog =
+        Catalog { services, tiers, policies, applications, agreements, maintenances, corrections };
+    Some((catalog, places))
 }
 
 /// Builds a check that stands outside of any spec, in a file of the operator's; none if something
@@ -184,6 +193,8 @@ impl Documents {
             "AlertPolicy" => self.policies.extend(raw::AlertPolicy::read(node, &at, problems)),
             "Application" => self.applications.extend(raw::Application::read(node, &at, problems)),
             "Agreement" => self.agreements.extend(raw::Agreement::read(node, &at, problems)),
+            "Maintenance" => self.maintenances.extend(raw::Maintenance::read(node, &at, problems)),
+            "Correction" => self.corrections.extend(raw::Correction::read(node, &at, problems)),
             kind => unknown_kind(kind, find("kind"), &at, problems),
         }
     }
@@ -200,11 +211,6 @@ fn reads() -> String {
 
 fn unknown_kind(kind: &str, node: Option<&Rc<Node>>, at: &At, problems: &mut Problems) {
     let at = node.map_or_else(|| at.clone(), |node| at.key("kind", node.place));
-    if raw::LATER_KINDS.contains(&kind) {
-        let message = format!("kind `{kind}` is not read by this version of nines");
-        problems.error(&at, message).expected(reads());
-        return;
-    }
     problems.incomplete = true;
     let short: String = kind.chars().take(60).collect();
     let message = match node {
@@ -240,6 +246,18 @@ impl raw::Agreement {
 }
 
 impl raw::Application {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::Maintenance {
+    fn name(&self) -> Option<&Given<Name>> {
+        self.metadata.value().and_then(|metadata| metadata.name.given())
+    }
+}
+
+impl raw::Correction {
     fn name(&self) -> Option<&Given<Name>> {
         self.metadata.value().and_then(|metadata| metadata.name.given())
     }
@@ -360,6 +378,11 @@ fn places(documents: &Documents, problems: &Problems) -> Places {
     let place = |at: &At| problems.locate(Level::Warning, at, String::new());
     for name in documents.applications.iter().filter_map(raw::Application::name) {
         places.applications.insert(name.value.to_string(), place(&name.at));
+    }
+    for correction in &documents.corrections {
+        if let (Some(name), Some(to)) = (correction.name(), amend::end(correction)) {
+            places.corrections.insert(name.value.to_string(), place(to));
+        }
     }
     for service in &documents.services {
         let Some(name) = service.name() else { continue };

@@ -9,7 +9,7 @@ use super::{Context, Names, declare, probe, raw, refer, source};
 use crate::model::catalog::{Dependency, Method, Service};
 use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
-use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Slo, SloId};
+use crate::model::{AlertPolicy, Name, Pair, Probe, ProbeId, Share, Slo, SloId};
 use crate::spec::mirror::{Field, Given};
 use crate::spec::problem::{At, Problems};
 use crate::spec::value::{Map, Text};
@@ -286,6 +286,7 @@ fn slo(
         method: method?,
         unknown: *raw.unknown.value()?,
         policy: policy?,
+        min_coverage: min_coverage(raw, cx.problems)?,
         notify: Vec::new(),
     };
     Some((slo, source))
@@ -428,6 +429,20 @@ pub(in crate::spec) fn slice(
         return None;
     }
     Some(slice)
+}
+
+/// The least coverage, if any; none of both if it is wrong.
+fn min_coverage(raw: &raw::Slo, problems: &mut Problems) -> Option<Option<Share>> {
+    match &raw.min_coverage {
+        Field::Absent => Some(None),
+        Field::Broken => None,
+        Field::Given(share) if share.value.ppb() == 0 => {
+            let problem = problems.error(&share.at, "a coverage of 0 is always reached");
+            problem.expected("a share above 0%, such as 90%");
+            None
+        }
+        Field::Given(share) => Some(Some(share.value)),
+    }
 }
 
 fn latency(raw: &raw::Slo, probes: &[&Probe], problems: &mut Problems) -> Option<Option<Duration>> {

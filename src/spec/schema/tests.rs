@@ -237,6 +237,7 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 0.9995, window: 4w",
         "objective: \"99.9 %\", window: 3d1h, alerting: none",
         "objective: 99%, window: 30d, alerting: {policy: workbook}, probes: [p]",
+        "objective: 99%, window: 30d, minCoverage: 90%",
         "objective: 99%, window: {calendar: month}",
         "objective: 99%, window: {calendar: week, timeZone: Europe/Berlin}",
     ] {
@@ -254,7 +255,8 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 99%, window: 30d, probes: []",
         "objective: 99%, window: 30d, probe: p, probes: [p]",
         "objective: 99%, window: 30d, unknown: maybe",
-        "objective: 99%, window: 30d, minCoverage: 90%",
+        "objective: 99%, window: 30d, minCoverage: most",
+        "objective: 99%, window: 30d, prometheus: {server: a}",
     ] {
         assert_eq!(document(bad), (false, false), "{bad}");
     }

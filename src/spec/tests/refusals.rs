@@ -45,11 +45,6 @@ fn versions_and_kinds_that_are_not_read_are_refused_by_name() {
     check(&version("openslo/v1"), &[]);
     let v2 = version("openslo/v2");
     check(&v2, &["1:13 apiVersion: `openslo/v2` is not read by nines"]);
-    for kind in ["Maintenance", "Correction"] {
-        let text = version("nines/v1").replace("Service", kind);
-        let told = format!("2:7 kind: kind `{kind}` is not read by this version of nines");
-        check(&text, &[told.as_str()]);
-    }
     let servce = version("nines/v1").replace("Service", "Servce");
     let problem = read(&servce).expect_err("wrong").remove(0);
     assert_eq!(problem.hint.as_deref(), Some("did you mean `Service`?"));
@@ -74,7 +69,7 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
         );
     }
     let good = "objective: 99%, window: 30d";
-    for key in ["minCoverage", "push"] {
+    for key in ["push"] {
         let text = slo(&format!("{good}, {key}: 1"));
         check(text, &format!("6:49 spec.slos[0].{key}"), &format!("`{key}`"));
     }

@@ -245,6 +245,7 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
             _ => UnknownPolicy::Exclude,
         },
         policy: policy(chance, window),
+        min_coverage: None,
         notify: Vec::new(),
     }
 }

@@ -71,6 +71,7 @@ impl Declared {
                 method: Method::Occurrences,
                 unknown,
                 source: None,
+                min_coverage: None,
                 notify: Vec::new(),
                 policy: Some(Arc::clone(&policy)),
             };

@@ -1,5 +1,6 @@
 //! Requests of anybody: the first line is a method and a target, the others are headers.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, RwLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use http::Request;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use nines::clock::Clock;
+use nines::engine::report::Question;
 use nines::engine::{Engine, Options};
 use nines::model::{SeriesId, Settings, Timestamp};
 use nines::serve::{Exposition, Load, Readiness, Site};
@@ -40,6 +42,7 @@ fn router() -> Router {
         engine: Arc::new(RwLock::new(engine)),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
+        archive: Arc::new(|_: &Question<'_>| Ok(BTreeMap::new())),
         readiness,
         load,
         commands,

@@ -312,7 +312,7 @@ mod tests {
         let pair = |long, short| Pair {
             long: Duration::from_secs(long),
             short: Duration::from_secs(short),
-            ..policy.pairs[0].clone()
+            ..policy.pairs[0]
         };
         policy.pairs = vec![pair(300, 60), pair(600, 300)];
         let slo = Slo { policy: Some(Arc::new(policy)), ..slo() };

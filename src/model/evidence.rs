@@ -249,7 +249,8 @@ mod tests {
             assert!((chance - expect).abs() < 5e-6, "{chance}, not {expect}");
         };
         check(2, 10, 0.487_14);
-        check(0, 30, 0.707_11);
+        // 0.70711, the square root of a half.
+        check(0, 30, std::f64::consts::FRAC_1_SQRT_2);
         assert_eq!(Record::default().quiet_chance(days(1)), None);
     }
 

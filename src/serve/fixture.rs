@@ -10,17 +10,17 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::monitor::{Effect, Options};
-use crate::engine::report::{History, Question};
+use crate::engine::report::Question;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::check::{
     Check, Connection, Endpoint, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsOptions,
 };
 use crate::model::{
     AlertPolicy, BadReason, Catalog, Observation, Phases, Probe, ProbeId, Run, SeriesId, Service,
-    Settings, Slo, SloId, Timestamp, Verdict,
+    Settings, Slo, Timestamp, Verdict,
 };
 
-use super::{Archive, Command, Exposition, Load, Readiness, Site};
+use super::{Command, Exposition, Load, Readiness, Site};
 
 /// The moment at which the platform is looked at.
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
@@ -221,15 +221,6 @@ pub struct Held {
     pub commands: mpsc::Receiver<Command>,
 }
 
-/// A past without anything in it.
-struct Nothing;
-
-impl Archive for Nothing {
-    fn past(&self, _: &Question<'_>) -> Result<BTreeMap<SloId, History>, String> {
-        Ok(BTreeMap::new())
-    }
-}
-
 /// Lifecycle requests are on; nothing is ready yet.
 pub fn held(engine: Engine) -> Held {
     let (ready, readiness) = watch::channel(Readiness::Waiting("history is read".to_owned()));
@@ -240,7 +231,7 @@ pub fn held(engine: Engine) -> Held {
         engine: Arc::new(RwLock::new(engine)),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
-        archive: Arc::new(Nothing),
+        archive: Arc::new(|_: &Question<'_>| Ok(BTreeMap::new())),
         readiness,
         load,
         commands: sender,

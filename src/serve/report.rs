@@ -35,6 +35,15 @@ pub trait Archive: Send + Sync {
     fn past(&self, question: &Question<'_>) -> Result<BTreeMap<SloId, History>, String>;
 }
 
+impl<F> Archive for F
+where
+    F: Fn(&Question<'_>) -> Result<BTreeMap<SloId, History>, String> + Send + Sync,
+{
+    fn past(&self, question: &Question<'_>) -> Result<BTreeMap<SloId, History>, String> {
+        self(question)
+    }
+}
+
 /// Over which time.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -64,7 +64,10 @@ pub fn incidents_json(report: &Report<'_>) -> Value {
 
 /// An agreement as it is declared.
 pub fn agreement_json(agreement: &Agreement) -> Value {
-    let credit = |tier: &Credit| json!({ "below": tier.below.ratio(), "credit": ppb_text(tier.credit.ppb()) });
+    let credit = |tier: &Credit| {
+        let (below, credit) = (tier.below.ratio(), ppb_text(tier.credit.ppb()));
+        json!({"below": below, "credit": credit})
+    };
     json!({
         "name": agreement.name.as_str(),
         "service": agreement.slo.service(),

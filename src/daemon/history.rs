@@ -104,7 +104,7 @@ pub fn of_ledger(
         series.clip(from.unwrap_or(Timestamp::MIN), end)
     };
     let histories = engine.slos().iter().filter_map(|state| {
-        let series: Vec<Series> = engine.measured_by(state).iter().map(clip).collect();
+        let series: Vec<Series> = engine.as_measured(state).iter().map(clip).collect();
         let any = series.iter().any(|series| series.first().is_some());
         any.then(|| (state.slo.id.clone(), series))
     });

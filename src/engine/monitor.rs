@@ -189,21 +189,21 @@ impl Engine {
 
     /// How many runs are held in memory, over all indicators.
     pub fn segments(&self) -> usize {
-        let derived = self.slos.iter().filter_map(|state| state.amended.as_ref());
+        let derived = self.slos.iter().flat_map(|s| [&s.amended, &s.amended_intervals]).flatten();
         let derived: usize = derived.map(Amended::segments).sum();
         derived + self.series.iter().map(Series::segments).sum::<usize>()
     }
 
     /// The histories that make up one SLO, as slots are to count.
     pub fn histories<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
-        let measured = || self.measured_by(state);
+        let measured = || self.as_measured(state);
         state.amended.as_ref().map_or_else(measured, Amended::histories)
     }
 
     /// The intervals, measured or not, of an SLO that somebody else counts.
     fn intervals<'a>(&'a self, state: &'a SloState) -> Option<Histories<'a>> {
-        let of = &state.account.intervals;
-        (!of.is_empty()).then_some(Histories { series: &self.series, of })
+        let measured = self.intervals_as_measured(state)?;
+        Some(state.amended_intervals.as_ref().map_or(measured, Amended::histories))
     }
 
     /// Up to where slots of this series have been counted by somebody else, if any have.
@@ -392,12 +392,13 @@ impl Engine {
         }
         let state = &mut self.slos[slo];
         if let Some(slices) = &mut state.slices {
-            let plain = Histories { series: &self.series, of: &state.account.indicators };
-            let slots = state.amended.as_ref().map_or(plain, Amended::histories);
+            let slots = Histories { series: &self.series, of: &state.account.indicators };
+            let slots = state.amended.as_ref().map_or(slots, Amended::histories);
             let of = &state.account.intervals;
-            let measured = Histories { series: &self.series, of };
-            let measured = (!of.is_empty()).then_some(measured);
-            slices.extend(slots, measured, &state.slo, known.min(now));
+            let intervals = Histories { series: &self.series, of };
+            let intervals = state.amended_intervals.as_ref().map_or(intervals, Amended::histories);
+            let intervals = (!of.is_empty()).then_some(intervals);
+            slices.extend(slots, intervals, &state.slo, known.min(now));
         }
         let state = &self.slos[slo];
         let done = state.status.as_ref().map(|status| status.at);
@@ -470,13 +471,13 @@ impl Engine {
         let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
         let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
         let quiet = alert::quiet_after(interval.unwrap_or_default());
-        let measured = self.intervals(state).unwrap_or(self.measured_by(state));
+        let measured = self.intervals_as_measured(state).unwrap_or(self.as_measured(state));
         let begun = measured.iter().filter_map(Series::first).min().or(self.started);
         let begun = begun.max(state.disturbed);
         let lately = measured.window(quiet, now);
+        let derived = self.intervals(state).unwrap_or(self.histories(state));
         // What is to leave the SLI anyway is missed by nobody.
-        let wanted =
-            state.amended.is_none() || self.histories(state).window(quiet, now).expected() > 0;
+        let wanted = state.amended.is_none() || derived.window(quiet, now).expected() > 0;
         let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
             && (now.since(known) >= quiet || lately.known() == 0 && wanted);
         self.slos[slo].transit(AlertKind::NoData, blind, now.floor_second(), effects);
@@ -506,8 +507,9 @@ impl Engine {
             if let (Some(slices), Some(memory)) = (&mut state.slices, memory) {
                 slices.forget_before(edge.minus(memory));
             }
-            if let (Some(amended), Some(memory)) = (&mut state.amended, memory) {
-                amended.forget_before(edge.minus(memory));
+            let derived = [&mut state.amended, &mut state.amended_intervals];
+            for amended in derived.into_iter().flatten() {
+                amended.forget_before(edge.minus(memory.unwrap_or_default()));
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct SloState {
     pub(super) amendments: Amendments,
     /// Its history as it is to count, if that is not as it was measured.
     pub(super) amended: Option<Amended>,
+    /// The same of the intervals of an SLO that somebody else counts.
+    pub(super) amended_intervals: Option<Amended>,
     /// The series that `amended` was derived from, and the epoch.
     pub(super) laid_over: (Vec<SeriesId>, Epoch),
     /// The epoch as `amended` has it.

@@ -67,7 +67,7 @@ impl Engine {
     pub fn touching(&self, id: &SloId, from: Timestamp, to: Timestamp) -> Vec<(Touch, Tally)> {
         let Some(state) = self.slo(id.as_str()) else { return Vec::new() };
         let touches = self.book.touching(id, from, to).into_iter();
-        touches.map(|touch| (touch.clone(), touch.measured(self.measured_by(state)))).collect()
+        touches.map(|touch| (touch.clone(), touch.measured(self.as_measured(state)))).collect()
     }
 
     /// The totals of an SLO for counters, which never fall: each event as it counted when it
@@ -77,13 +77,22 @@ impl Engine {
         match state.slices {
             Some(_) => state.shift.of(status.totals),
             None if state.amended.is_none() => state.shift.of(status.totals),
-            None => state.shift.of(self.measured_by(state).before(status.at)),
+            None => state.shift.of(self.as_measured(state).before(status.at)),
         }
     }
 
     /// The histories that make up one SLO as they were measured.
-    pub fn measured_by<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
+    pub fn as_measured<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
         Histories { series: &self.series, of: &state.account.indicators }
+    }
+
+    /// The intervals of an SLO that somebody else counts, as they were measured.
+    pub(super) fn intervals_as_measured<'a>(
+        &'a self,
+        state: &'a SloState,
+    ) -> Option<Histories<'a>> {
+        let of = &state.account.intervals;
+        (!of.is_empty()).then_some(Histories { series: &self.series, of })
     }
 
     /// Enters Corrections that are new, and lays over every history what the book has for it.
@@ -118,21 +127,27 @@ impl Engine {
         };
         let before = so_far(self.judged(state));
         let same_slots = state.laid_over.0 == state.account.series;
-        let amended = next.apply(self.measured_by(state));
+        let amended = next.apply(self.as_measured(state));
+        let intervals = self.intervals_as_measured(state).and_then(|slots| next.apply(slots));
         let was_measured = state.amended.is_none() && amended.is_none();
         let state = &mut self.slos[slo];
         let epoch = state.account.epoch;
         state.laid_over = (state.account.series.clone(), epoch);
         let derived = amended.as_ref().map(|amended| epoch.over(amended.histories()));
         state.amended_epoch = derived.unwrap_or_default();
-        (state.amended, state.amendments, state.ongoing) = (amended, next, None);
+        (state.amended, state.amended_intervals) = (amended, intervals);
+        (state.amendments, state.ongoing) = (next, None);
         if was_measured {
             return;
         }
         // A slice is judged in one way only.
         let state = &self.slos[slo];
-        let known = tick.unwrap_or(Timestamp::MIN);
-        let slices = Slices::of(self.histories(state), &state.slo, known);
+        let slices = state.slices.as_ref().map(|_| {
+            let mut slices = Slices::default();
+            let (slots, intervals) = (self.histories(state), self.intervals(state));
+            slices.extend(slots, intervals, &state.slo, tick.unwrap_or(Timestamp::MIN));
+            slices
+        });
         self.slos[slo].slices = slices;
         let after = so_far(self.judged(&self.slos[slo]));
         let shift = &mut self.slos[slo].shift;
@@ -152,6 +167,10 @@ impl Engine {
         if let Some(amended) = &mut state.amended {
             amended.extend(slots, &state.amendments);
         }
+        let intervals = Histories { of: &state.account.intervals, ..slots };
+        if let Some(amended) = &mut state.amended_intervals {
+            amended.extend(intervals, &state.amendments);
+        }
         state.note_ongoing(at);
     }
 
@@ -161,7 +180,7 @@ impl Engine {
         if let (Some(from), Some(_), None) = (state.counted_until, &state.amended, &state.slices) {
             let between = |histories: Histories<'_>| histories.before(at) - histories.before(from);
             let (counted, measured) =
-                (between(self.histories(state)), between(self.measured_by(state)));
+                (between(self.histories(state)), between(self.as_measured(state)));
             self.slos[slo].shift.go_on(counted, measured);
         }
         self.slos[slo].counted_until = Some(at);

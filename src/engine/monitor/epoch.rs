@@ -103,7 +103,7 @@ impl Engine {
     /// What epochs have seen that histories no longer hold all of.
     pub(super) fn kept_epochs(&self) -> Vec<KeptEpoch> {
         let kept = |state: &super::SloState| {
-            let (epoch, histories) = (state.account.epoch, self.measured_by(state));
+            let (epoch, histories) = (state.account.epoch, self.as_measured(state));
             let is_long = histories.iter().any(|series| series.forgotten().is_some())
                 || epoch.earlier != Record::default();
             let last = histories.iter().filter_map(Series::last).max().filter(|_| is_long)?;

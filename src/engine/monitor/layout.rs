@@ -110,6 +110,7 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
         slices: slo.method.slice().map(|_| Slices::default()),
         amendments: Amendments::default(),
         amended: None,
+        amended_intervals: None,
         laid_over: Default::default(),
         amended_epoch: Epoch::default(),
         ongoing: None,

@@ -149,8 +149,9 @@ impl Engine {
         let slices = |slo: &Slo| (slo.method, slo.window.clone(), slo.unknown);
         let same_slices = slices(&before.slo) == slices(slo);
         let SloState { status, alerts, account, disturbed, .. } = before;
-        (state.amendments, state.amended, state.laid_over, state.amended_epoch) =
-            (before.amendments, before.amended, before.laid_over, before.amended_epoch);
+        (state.amendments, state.amended, state.amended_intervals) =
+            (before.amendments, before.amended, before.amended_intervals);
+        (state.laid_over, state.amended_epoch) = (before.laid_over, before.amended_epoch);
         (state.shift, state.counted_until, state.ongoing) =
             (before.shift, before.counted_until, before.ongoing);
         if same_slices {

@@ -237,7 +237,8 @@ proptest! {
         changes in prop::collection::btree_map(1_i64..650, change(), 1..10),
         first in prop::collection::vec((0_i64..500, 1_i64..200, effect()), 0..3),
     ) {
-        let maintenances: Vec<_> = first.into_iter().map(|(from, n, e)| (from, from + n, e)).collect();
+        let window = |(from, n, effect)| (from, from + n, effect);
+        let maintenances: Vec<_> = first.into_iter().map(window).collect();
         let mut declared = Declared { maintenances, ..Declared::default() };
         let mut in_files = declared.clone();
         let mut engine = engine(&declared);

@@ -20,6 +20,7 @@ use super::slo::escape;
 use crate::engine::amend::Amendments;
 use crate::engine::report::{History, Question, Scope, render};
 use crate::model::window::{Zone, named_period};
+use crate::model::worst::SIZES;
 use crate::model::{Catalog, Slo, SloId, Timestamp};
 
 /// How a report is printed.
@@ -85,7 +86,8 @@ impl Source {
         let ends = events.iter().flat_map(BTreeMap::values).filter_map(History::end);
         let now = ends.max().unwrap_or(now);
         let period = named_period(&wish.period, &wish.zone, now)?;
-        let question = Question { catalog, scope: wish.scope.clone(), period, now };
+        let (scope, lengths) = (wish.scope.clone(), &SIZES);
+        let question = Question { catalog, scope, period, now, lengths };
         let past = match (self, events) {
             (Source::Ledger(_, path, vantage), _) => {
                 crate::daemon::history::past_of_ledger(&question, path, vantage)?

@@ -21,6 +21,7 @@ use super::routes::Shared;
 use super::site::Site;
 use crate::engine::report::{History, Question, Report, Scope, render};
 use crate::model::window::{Period, Zone, named_period};
+use crate::model::worst::SIZES;
 use crate::model::{Catalog, SloId, Timestamp};
 
 /// Longest period whose incidents are listed: all of them are read at once.
@@ -69,6 +70,7 @@ pub struct Asked {
     scope: Scope,
     period: Period,
     now: Timestamp,
+    lengths: &'static [Duration],
 }
 
 impl Asked {
@@ -84,7 +86,7 @@ impl Asked {
         let now = site.clock.now();
         let period = over.period("this-month", now)?;
         let catalog = site.engine().shared_catalog();
-        Ok(Asked { catalog, scope, period, now })
+        Ok(Asked { catalog, scope, period, now, lengths: &SIZES })
     }
 
     /// The report.
@@ -92,12 +94,13 @@ impl Asked {
     /// # Errors
     /// Nothing goes by that name, or history cannot be read.
     pub fn answer(&self, site: &Site) -> Result<Report<'_>, Problem> {
-        let Asked { catalog, scope, period, now } = self;
-        let question = Question { catalog, scope: scope.clone(), period: *period, now: *now };
+        let Asked { catalog, scope, period, now, lengths } = self;
+        let (scope, period, now) = (scope.clone(), *period, *now);
+        let question = Question { catalog, scope, period, now, lengths };
         if question.slos().is_none() {
             let known = question.known();
             let known = known[..known.len().min(12)].join(", ");
-            let (kind, name) = (scope.kind(), scope.name());
+            let (kind, name) = (self.scope.kind(), self.scope.name());
             let hint = if known.is_empty() { "none is declared".to_owned() } else { known };
             return Err(Problem::not_found(format!("there is no {kind} {name:?}; {hint}")));
         }
@@ -162,7 +165,7 @@ impl Which {
             (None, None) => Scope::Everything,
         };
         let catalog = site.engine().shared_catalog();
-        let asked = Asked { catalog, scope, period, now };
+        let asked = Asked { catalog, scope, period, now, lengths: &[] };
         Ok(render::incidents_json(&asked.answer(site)?))
     }
 }

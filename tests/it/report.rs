@@ -222,3 +222,74 @@ fn what_cannot_be_reported_is_told_with_what_can() {
     let ran = report("99.9%", "", &["--team", "blue"]);
     assert_eq!(ran.code, Some(2), "one thing at a time: {}", ran.stderr);
 }
+
+/// What `backtest` says of the last moment of these events, under an SLO over this window that
+/// looks back a minute.
+fn last_state(window: &str, events: &str) -> Value {
+    let place = scratch("forecast");
+    let path = place.path().join("specs.yaml");
+    let policy = "\
+---
+apiVersion: nines/v1
+kind: AlertPolicy
+metadata: {name: quick}
+spec: {pairs: [{severity: page, long: 60s, short: 5s, budget: 1%}]}
+";
+    let slo = format!("window: {window}, alerting: {{policy: quick}}");
+    let text = specs("99.9%").replace("window: 30d, alerting: none", &slo) + policy;
+    std::fs::write(&path, text).expect("writable");
+    let mut command = Command::new(BINARY);
+    command.arg("backtest").arg("--specs").arg(&path).args(["--events", "-", "--format", "json"]);
+    let ran = run("nines", &mut command, events.as_bytes(), LIMIT);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let all: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    all["slos"][0]["states"].as_array().and_then(|all| all.last()).expect("a state").clone()
+}
+
+#[test]
+fn forecasts_let_old_failures_expire() {
+    // Seconds of 1,000 events: outages that are over, and so many bad ones of the last minute.
+    let day = 86_400;
+    let history = |outages: &[(i64, i64)], bad: u64| {
+        let (mut parts, mut now) = (Vec::new(), 0);
+        for (start, length) in outages {
+            parts.extend([(now, *start, 1, 10_000, 0), (*start, start + length, 1, 0, 10_000)]);
+            now = start + length;
+        }
+        let end = 30 * day - 60;
+        parts.extend([(now, end, 1, 10_000, 0), (end, end + 60, 1, 10_000 - bad, bad)]);
+        events(&parts)
+    };
+    let days = |state: &Value| {
+        let seconds = state["exhaustion"].as_str().and_then(|text| text.parse::<f64>().ok());
+        seconds.expect("a time") / 86_400.0
+    };
+    let check = |outages: &[(i64, i64)], bad, expect: f64| {
+        let state = last_state("30d", &history(outages, bad));
+        assert!((days(&state) - expect).abs() < 0.01, "{} d, not {expect}", days(&state));
+    };
+    check(&[(day, 600), (25 * day, 1_200)], 20, 8.056);
+    check(&[], 15, 20.0);
+    let slow = last_state("30d", &history(&[(10 * day, 1_296)], 8));
+    assert_eq!(
+        (&slow["exhaustion"], &slow["exhaustion_latest"]),
+        (&"never".into(), &"never".into())
+    );
+}
+
+#[test]
+fn the_chance_of_quiet_is_the_published_one() {
+    let month = 30 * 86_400;
+    let clean = last_state("30d", &events(&[(0, month, 60, 1, 0)]));
+    assert_eq!(clean["quiet"], serde_json::json!({"seconds": "2592000", "chance": "0.7071"}));
+    let twice = [
+        (0, month / 3, 60, 1, 0),
+        (month / 3, month / 3 + 60, 60, 0, 1),
+        (month / 3 + 60, month / 2, 60, 1, 0),
+        (month / 2, month / 2 + 60, 60, 0, 1),
+        (month / 2 + 60, month, 60, 1, 0),
+    ];
+    let twice = last_state("10d", &events(&twice));
+    assert_eq!(twice["quiet"], serde_json::json!({"seconds": "864000", "chance": "0.48713"}));
+    assert_eq!(twice["proof"]["outages"], 2);
+}

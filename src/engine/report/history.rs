@@ -119,7 +119,7 @@ impl Past {
     }
 
     /// From the first event that was good or bad to the end of the last; nothing without any.
-    fn seen(&self) -> Period {
+    pub fn seen(&self) -> Period {
         let known = || self.series.iter().flat_map(Series::runs).filter(|r| r.each.known() > 0);
         let start = known().map(|run| run.start).min().unwrap_or(self.until);
         let end = known().map(|run| run.end()).max().unwrap_or(self.until);

@@ -33,7 +33,7 @@ use crate::model::evidence::finished::{self, Zones};
 use crate::model::evidence::{DECLARED_OUTAGE, Evidence, Record};
 use crate::model::uptime::Uptime;
 use crate::model::window::Period;
-use crate::model::worst::{SIZES, Worst};
+use crate::model::worst::Worst;
 use crate::model::{Application, Catalog, Objective, Service, Slo, SloId, Tally, Timestamp};
 use history::Past;
 
@@ -95,6 +95,8 @@ pub struct Question<'a> {
     pub period: Period,
     /// The present.
     pub now: Timestamp,
+    /// The lengths of the windows whose worst is told.
+    pub lengths: &'static [Duration],
 }
 
 impl<'a> Question<'a> {
@@ -214,7 +216,7 @@ impl<'a> Question<'a> {
             proof: Proof::of(&past, objective, (&budget, unknown)),
             incidents,
             left_out,
-            worst: history::worst(judged, slo.unknown, &past, &SIZES),
+            worst: history::worst(judged, slo.unknown, &past, self.lengths),
             uptime: past.uptime(history.cutoff),
             revisions: during(&history.revisions, self.period),
         }

@@ -1,5 +1,6 @@
 //! Reports over histories whose numbers are known.
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::engine::series::Series;
 use crate::model::catalog::{Credit, Dependency, Impact, Method};
 use crate::model::check::{Check, TcpCheck};
 use crate::model::window::{Calendar, Unit, Zone};
+use crate::model::worst::SIZES;
 use crate::model::{BadReason, Name, Outcome, Probe, Run, Share, Verdict};
 
 /// 2026-11-01T00:00:00Z.
@@ -124,7 +126,7 @@ fn report(catalog: &Catalog, history: History, now: i64) -> Value {
 }
 
 fn ask(catalog: &Catalog, scope: Scope, history: History, period: Period, now: i64) -> Value {
-    let question = Question { catalog, scope, period, now: at(now) };
+    let question = Question { catalog, scope, period, now: at(now), lengths: &SIZES };
     let histories = BTreeMap::from([(catalog.services[0].slos[0].id.clone(), history)]);
     render::report_json(&question.answer(&histories).expect("it is declared"))
 }
@@ -410,7 +412,7 @@ fn what_is_not_declared_has_no_report() {
     let catalog = catalog(slo("99.9%"));
     let ask = |scope| {
         let (period, now) = (period(0, DAY), at(DAY));
-        let question = Question { catalog: &catalog, scope, period, now };
+        let question = Question { catalog: &catalog, scope, period, now, lengths: &[] };
         (question.slos().map(|slos| slos.len()), question.known())
     };
     assert_eq!(ask(Scope::Team("blue".to_owned())), (Some(1), vec!["blue".to_owned()]));
@@ -418,4 +420,45 @@ fn what_is_not_declared_has_no_report() {
     assert_eq!(ask(Scope::Application("x".to_owned())).0, None);
     assert_eq!(ask(Scope::Everything).0, Some(1));
     assert_eq!(Scope::new("planet", "x"), None);
+}
+
+proptest! {
+    #[test]
+    fn no_window_of_slots_is_worse_than_the_worst(
+        runs in prop::collection::vec((0_u8..3, 1_u32..12), 1..12),
+        n in 1_u32..6,
+        policy in 0_u8..2,
+    ) {
+        let outcomes = [Outcome::Good, Outcome::Bad, Outcome::Unknown];
+        let (mut series, mut now) = (Series::default(), 0);
+        for (outcome, slots) in &runs {
+            let each = Tally::of(outcomes[usize::from(*outcome)], 1);
+            series.push(at(now), secs(10), *slots, each);
+            now += 10 * i64::from(*slots);
+        }
+        let unknown = [UnknownPolicy::Exclude, UnknownPolicy::Bad][usize::from(policy)];
+        let history = History { series: vec![series], ..History::default() };
+        let past = Past::of(&history, period(0, now), at(now));
+        let length = secs(60 * u64::from(n));
+        let seen = past.seen();
+        let mut naive: Option<(Timestamp, Counted)> = None;
+        let mut start = seen.start;
+        while start.plus(length) <= seen.end {
+            let tally = past.slots().window(length, start.plus(length));
+            let counted = Counted::of(tally, unknown);
+            let cross = |a: Counted, b: Counted| a.bad * b.total();
+            let worse = naive.is_none_or(|(_, w)| cross(w, counted) < cross(counted, w));
+            if counted.total() > 0 && worse {
+                naive = Some((start, counted));
+            }
+            start = start.plus(secs(10));
+        }
+        let found = history::worst(past.slots(), unknown, &past, &[length]);
+        let found = found.first().map(|worst| (worst.start, worst.counted));
+        let share = |(_, counted): (Timestamp, Counted)| counted.sli();
+        prop_assert_eq!(found.map(share), naive.map(share));
+        if runs.iter().all(|(outcome, _)| *outcome < 2) {
+            prop_assert_eq!(found, naive, "the earliest, where every slot counts");
+        }
+    }
 }

@@ -37,10 +37,11 @@ pub fn shown_breached(bad: u64, n: u64, budget: f64) -> f64 {
     ((whole - below) / norm).max(0.0)
 }
 
-/// The least number of probes, `bad` of them bad, that shows the objective with this budget.
+/// The least number of probes, `bad` of them bad, that shows the objective with this budget; the
+/// greatest number there is if none that can be counted does.
 pub fn probes_needed(bad: u64, budget: f64) -> u64 {
     let (mut low, mut high) = (bad, bad + 2);
-    while shown_met(bad, high, budget) < LEVEL {
+    while high < u64::MAX && shown_met(bad, high, budget) < LEVEL {
         (low, high) = (high, high.saturating_mul(2));
     }
     while high - low > 1 {
@@ -143,6 +144,7 @@ mod tests {
         {
             assert!(shown_met(bad, n, b).is_finite() && shown_breached(bad, n, b) <= f64::MAX);
         }
+        assert_eq!(probes_needed(1_000_000_000_000, 1e-9), u64::MAX);
         assert!(shown_met(7, 7, 0.5) < 1.0 && shown_breached(7, 7, 0.5) > 1.0);
     }
 }

@@ -17,9 +17,12 @@ use serde_json::Value;
 use super::backtest;
 use super::client;
 use super::slo::escape;
+use crate::engine::Book;
 use crate::engine::amend::Amendments;
+use crate::engine::evaluate::Histories;
 use crate::engine::report::{History, Question, Scope, render};
-use crate::model::window::{Zone, named_period};
+use crate::engine::series::Series;
+use crate::model::window::{Period, Zone, named_period};
 use crate::model::worst::SIZES;
 use crate::model::{Catalog, Slo, SloId, Timestamp};
 
@@ -79,20 +82,20 @@ impl Source {
             Source::Ledger(catalog, ..) | Source::Events(catalog, _) => catalog,
         };
         let events = match self {
-            Source::Events(_, path) => Some(events(catalog, path)?),
+            Source::Events(_, path) => Some(Events::read(catalog, path)?),
             _ => None,
         };
         // Events end with the last of them; there is no other present.
-        let ends = events.iter().flat_map(BTreeMap::values).filter_map(History::end);
-        let now = ends.max().unwrap_or(now);
+        let now = events.as_ref().and_then(Events::end).unwrap_or(now);
         let period = named_period(&wish.period, &wish.zone, now)?;
         let (scope, lengths) = (wish.scope.clone(), &SIZES);
         let question = Question { catalog, scope, period, now, lengths };
         let past = match (self, events) {
+            (_, Some(events)) => events.past(catalog, period),
             (Source::Ledger(_, path, vantage), _) => {
                 crate::daemon::history::past_of_ledger(&question, path, vantage)?
             }
-            (_, events) => events.unwrap_or_default(),
+            _ => BTreeMap::new(),
         };
         let (kind, name) = (wish.scope.kind(), wish.scope.name());
         let known = question.known();
@@ -114,15 +117,38 @@ pub fn unknown(kind: &str, name: &str, known: &[String]) -> String {
     format!("there is no {kind} {name:?}; {known}")
 }
 
-fn events(catalog: &Catalog, path: &Path) -> anyhow::Result<BTreeMap<SloId, History>> {
-    let source = backtest::Source::Events(path.to_owned());
-    let (mut histories, book) = backtest::read(catalog, &source)?;
-    let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
-    let history = |((_, slo), amendments): ((_, &Slo), &Amendments)| {
-        let series = amendments.over(histories.remove(&slo.id)?);
-        Some((slo.id.clone(), History { series, ..History::default() }))
-    };
-    Ok(catalog.slos().zip(&amendments).filter_map(history).collect())
+/// Events as they were measured, and what is to be laid over them.
+struct Events(backtest::Measured, Book);
+
+impl Events {
+    fn read(catalog: &Catalog, path: &Path) -> anyhow::Result<Self> {
+        let source = backtest::Source::Events(path.to_owned());
+        let (measured, book) = backtest::read(catalog, &source)?;
+        Ok(Events(measured, book))
+    }
+
+    /// Up to when the last of them speaks.
+    fn end(&self) -> Option<Timestamp> {
+        let of =
+            |series: &Vec<Series>| History { series: series.clone(), ..History::default() }.end();
+        self.0.values().filter_map(of).max()
+    }
+
+    /// Histories as they are to count, with what touched them in the period.
+    fn past(&self, catalog: &Catalog, period: Period) -> BTreeMap<SloId, History> {
+        let Events(measured, book) = self;
+        let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
+        let history = |((_, slo), amendments): ((_, &Slo), &Amendments)| {
+            let measured = measured.get(&slo.id)?;
+            let of: Vec<usize> = (0..measured.len()).collect();
+            let slots = Histories { series: measured, of: &of };
+            let touches = book.touching(&slo.id, period.start, period.end).into_iter();
+            let touches = touches.map(|touch| (touch.clone(), touch.measured(slots))).collect();
+            let series = amendments.over(measured.clone());
+            Some((slo.id.clone(), History { series, touches, ..History::default() }))
+        };
+        catalog.slos().zip(&amendments).filter_map(history).collect()
+    }
 }
 
 fn ask(url: &str, wish: &Wish) -> anyhow::Result<Value> {

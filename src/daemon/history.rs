@@ -11,6 +11,7 @@ use crate::engine::series::Series;
 use crate::engine::{self, Book, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::uptime;
+use crate::model::window::Period;
 use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
 use crate::serve::Archive;
 use crate::source;
@@ -171,7 +172,9 @@ pub fn past_of_ledger(
         failures.sort_by_key(|failure| failure.start);
         let cutoff = engine.probes().iter().filter(|one| state.slo.probes.contains(&one.probe.id));
         let cutoff = cutoff.map(|one| uptime::cutoff(one.probe.interval, one.probe.timeout)).max();
-        (state.slo.id.clone(), History { series, revisions, failures, cutoff })
+        let Period { start, end } = question.period;
+        let touches = engine.touching(&state.slo.id, start, end);
+        (state.slo.id.clone(), History { series, revisions, failures, cutoff, touches })
     };
     Ok(engine.slos().iter().map(history).collect())
 }

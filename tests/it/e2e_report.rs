@@ -55,7 +55,8 @@ fn a_daemon_reports_an_outage_with_its_reason_and_what_it_owes() {
     let incident = &now["incidents"][0];
     let reasons = incident["reasons"].as_array().expect("a list");
     assert_eq!(reasons[0]["reason"], "status", "{incident}");
-    assert_eq!(reasons[0]["n"].to_string(), incident["bad_events"].as_str().expect("a count"));
+    let all: u64 = reasons.iter().filter_map(|one| one["n"].as_u64()).sum();
+    assert_eq!(all.to_string(), incident["bad_events"].as_str().expect("a count"));
     assert_eq!(now["kept"], "broken", "more than 1 % is bad");
     assert_eq!(now["evidence"]["state"], "breached");
     let minute = until("a minute of history", SOON * 3, || {
@@ -101,8 +102,10 @@ fn a_daemon_reports_an_outage_with_its_reason_and_what_it_owes() {
     let ran = nines(&args, LIMIT);
     assert_eq!(ran.code, Some(4), "{}{}", ran.stdout, ran.stderr);
     let read: Value = serde_json::from_str(&ran.stdout).expect("JSON");
-    assert_eq!(read["slos"][0]["incidents"][0]["reasons"], incident["reasons"]);
-    assert_eq!(read["slos"][0]["incidents"][0]["start"], incident["start"]);
+    // A busy machine may have added a timeout meanwhile; what failed by its status is the same.
+    let first = &read["slos"][0]["incidents"][0];
+    assert_eq!(first["reasons"][0], incident["reasons"][0]);
+    assert_eq!(first["start"], incident["start"]);
     let url = daemon.url();
     let args = ["report", "--application", "checkout", "--period", "last-1d", "--url", &url];
     let ran = nines(&args, LIMIT);

@@ -211,6 +211,72 @@ fn agreements_and_promises_fail_a_pipeline_where_it_asks() {
 }
 
 #[test]
+fn what_was_excluded_is_told_with_who_said_so() {
+    let amended = "\
+---
+apiVersion: nines/v1
+kind: Correction
+metadata: {name: probe-host-fault}
+spec:
+  slo: shop/availability
+  from: 2026-11-02T00:00:00Z
+  to: 2026-11-02T01:00:00Z
+  outcome: excluded
+  reason: the probe host lost its uplink
+  author: ana
+---
+apiVersion: nines/v1
+kind: Maintenance
+metadata: {name: upgrade}
+spec:
+  services: [shop]
+  window: {start: 2026-11-05T02:00:00Z, end: 2026-11-05T04:00:00Z}
+  effect: exclude
+";
+    let place = scratch("amended");
+    let path = place.path().join("specs.yaml");
+    std::fs::write(&path, specs("99.9%") + amended).expect("writable");
+    let (day, hour) = (86_400, 3_600);
+    // An hour in which the prober was at fault, and an hour of an upgrade.
+    let (works, end) = (4 * day + 2 * hour, 30 * day);
+    let text = events(&[
+        (0, day, 10, 1, 0),
+        (day, day + hour, 10, 0, 1),
+        (day + hour, works, 10, 1, 0),
+        (works, works + hour, 10, 0, 1),
+        (works + hour, end, 10, 1, 0),
+    ]);
+    let ask = |format: &str| {
+        let mut command = Command::new(BINARY);
+        command.arg("report").arg("--specs").arg(&path).args(["--events", "-", "--format", format]);
+        command.args(["--service", "shop", "--period", "2026-11"]);
+        let ran = run("nines", &mut command, text.as_bytes(), LIMIT);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    };
+    let all: Value = serde_json::from_str(&ask("json")).expect("JSON");
+    let slo = &all["slos"][0];
+    assert_eq!(
+        (&slo["bad"], &slo["excluded"], &slo["kept"]),
+        (&0.into(), &1_080.into(), &"kept".into())
+    );
+    assert_eq!(slo["incidents"], serde_json::json!([]));
+    let of = |n: usize| {
+        let one = &slo["amendments"][n];
+        (one["name"].clone(), one["author"].clone(), one["measured"]["bad"].clone())
+    };
+    assert_eq!(of(0), ("upgrade".into(), Value::Null, 360.into()));
+    assert_eq!(of(1), ("probe-host-fault".into(), "ana".into(), 360.into()));
+    let told = "correction probe-host-fault from 2026-11-02T00:00:00Z to 2026-11-02T01:00:00Z, \
+                excluded, 0 good and 360 bad measured, by ana: the probe host lost its uplink";
+    for format in ["table", "markdown"] {
+        assert!(ask(format).contains(told), "{}", ask(format));
+    }
+    let settled = &all["agreements"][0]["periods"][0];
+    assert_eq!((&settled["bad"], &settled["credit"]), (&0.into(), &Value::Null));
+}
+
+#[test]
 fn what_cannot_be_reported_is_told_with_what_can() {
     let told = |args: &[&str]| {
         let ran = report("99.9%", "", args);

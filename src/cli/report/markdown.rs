@@ -29,7 +29,7 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
         ];
         row(out, &cells)?;
     }
-    for slo in items(&report["slos"]).filter(|slo| slo["kept"] != "no data") {
+    for slo in items(&report["slos"]).filter(|slo| slo["scheduled"] != 0) {
         detail(slo, out)?;
     }
     if items(&report["agreements"]).next().is_some() {
@@ -58,6 +58,9 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "- evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "- {singly}")?;
+    }
+    for amendment in items(&slo["amendments"]) {
+        writeln!(out, "- {}", text(&amendment["sentence"]))?;
     }
     for sentence in worst(slo) {
         writeln!(out, "- {sentence}")?;

@@ -42,7 +42,7 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
-    if slo["kept"] == "no data" {
+    if slo["scheduled"] == 0 {
         return Ok(());
     }
     writeln!(out, "\n{}", text(&slo["slo"]))?;
@@ -50,6 +50,9 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "  {singly}")?;
+    }
+    for amendment in items(&slo["amendments"]) {
+        writeln!(out, "  {}", text(&amendment["sentence"]))?;
     }
     for sentence in worst(slo) {
         writeln!(out, "  {sentence}")?;

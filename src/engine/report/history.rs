@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::engine::book::Touch;
 use crate::engine::evaluate::Histories;
 use crate::engine::revision::Revision;
 use crate::engine::series::{EventRun, Series};
@@ -32,6 +33,9 @@ pub struct History {
     /// How far events may be apart without the time between them being lost; none where nothing
     /// says how often they come.
     pub cutoff: Option<Duration>,
+    /// Maintenance and Corrections in the period that is reported on, with what was measured in
+    /// each. The series count as they are to count already.
+    pub touches: Vec<(Touch, Tally)>,
 }
 
 /// Consecutive failures of one probe for one reason.

@@ -23,6 +23,7 @@ pub use words::claim;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::book::Touch;
 use super::evaluate::{Histories, Moment};
 use super::revision::Revision;
 use super::slices::{self, Slices};
@@ -204,6 +205,8 @@ impl<'a> Question<'a> {
             .in_parts(slo.method.parts());
         let (incidents, left_out) = incidents(judged, slo, &history.failures, past.until);
         let unknown = tally_of_unknown(tally, slo.unknown);
+        let coverage = coverage(&past);
+        let kept = Kept::of(&budget, tally, slo, coverage);
         SloReport {
             service,
             slo,
@@ -211,14 +214,15 @@ impl<'a> Question<'a> {
             until: past.until,
             tally,
             budget,
-            coverage: coverage(&past),
-            kept: Kept::of(&budget),
-            proof: Proof::of(&past, objective, (&budget, unknown)),
+            coverage,
+            kept,
+            proof: Proof::of(&past, objective, (&budget, unknown), kept),
             incidents,
             left_out,
             worst: history::worst(judged, slo.unknown, &past, self.lengths),
             uptime: past.uptime(history.cutoff),
             revisions: during(&history.revisions, self.period),
+            touches: history.touches.clone(),
         }
     }
 }
@@ -315,6 +319,8 @@ pub struct SloReport<'a> {
     pub uptime: Uptime,
     /// What was promised when, if that changed.
     pub revisions: Vec<Revision>,
+    /// Maintenance and Corrections, with what was measured in each.
+    pub touches: Vec<(Touch, Tally)>,
 }
 
 /// One agreement over the period.
@@ -340,9 +346,17 @@ pub enum Kept {
 }
 
 impl Kept {
-    fn of(budget: &Budget) -> Self {
+    /// What a budget says, if as much was measured as the SLO asks for, or if nothing that was
+    /// not measured could change it.
+    fn of(budget: &Budget, tally: Tally, slo: &Slo, coverage: Coverage) -> Self {
         if budget.counted.total() == 0 {
             return Kept::NoData;
+        }
+        if slo.min_coverage.is_some_and(|least| !coverage.reaches(least)) {
+            let best = Counted::of(tally, UnknownPolicy::Good);
+            let best = Budget::new(best, budget.objective, budget.window);
+            let is_lost = best.with_rest(budget.rest).is_spent();
+            return if is_lost { Kept::No } else { Kept::NoData };
         }
         match Accounting::of(budget) {
             Accounting::Spent | Accounting::Lost => Kept::No,
@@ -404,7 +418,12 @@ pub struct Singly {
 }
 
 impl Proof {
-    fn of(past: &Past, objective: Objective, (budget, unknown): (&Budget, u64)) -> Self {
+    fn of(
+        past: &Past,
+        objective: Objective,
+        (budget, unknown): (&Budget, u64),
+        kept: Kept,
+    ) -> Self {
         let record = past.slots().record();
         let is_final = past.until >= past.period.end;
         let supported_ppb = match is_final {
@@ -415,10 +434,10 @@ impl Proof {
         let counted = budget.counted;
         let worst = Counted { bad: counted.bad.saturating_add(unknown), ..counted };
         let withstands = !Spending::of(worst, objective).burns_above((1, 1));
-        let evidence = match Accounting::of(budget).is_missed() {
-            true => Evidence::Breached,
-            false if is_supported && withstands => Evidence::Met,
-            false => Evidence::NotYetProven,
+        let evidence = match kept {
+            Kept::No => Evidence::Breached,
+            Kept::Yes | Kept::Open if is_supported && withstands => Evidence::Met,
+            Kept::Yes | Kept::Open | Kept::NoData => Evidence::NotYetProven,
         };
         let earliest = record.earliest(objective, DECLARED_OUTAGE, past.until);
         Proof {

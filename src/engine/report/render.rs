@@ -7,7 +7,9 @@
 use serde_json::{Value, json};
 
 use super::{AgreementReport, Incident, Kept, Proof, Report, Settlement, Singly, SloReport, words};
-use crate::engine::render::{bounds, budget_json, ppb_text, revisions_json, seconds_json};
+use crate::engine::render::{
+    bounds, budget_json, ppb_text, revisions_json, seconds_json, touches_json,
+};
 use crate::engine::status::Accounting;
 use crate::model::budget::Budget;
 use crate::model::catalog::{Agreement, Credit};
@@ -100,6 +102,7 @@ fn slo_json(report: &SloReport<'_>) -> Value {
         "worst": report.worst.iter().map(|one| worst_json(one, budget)).collect::<Value>(),
         "uptime": uptime_json(&report.uptime),
         "revisions": revisions_json(&report.revisions),
+        "amendments": amendments_json(report),
         "sentences": {
             "promised": format!("{} over {}", report.objective, report.slo.window),
             "delivered": words::delivered(budget),
@@ -110,6 +113,16 @@ fn slo_json(report: &SloReport<'_>) -> Value {
         },
     });
     put_counts(&mut json, report.tally, budget);
+    json
+}
+
+/// Everything that touched the SLO in the period, in words as well.
+fn amendments_json(report: &SloReport<'_>) -> Value {
+    let mut json = touches_json(&report.touches);
+    let told = json.as_array_mut().into_iter().flatten();
+    for ((touch, measured), told) in report.touches.iter().zip(told) {
+        told["sentence"] = words::touch(touch, *measured, &report.budget).into();
+    }
     json
 }
 

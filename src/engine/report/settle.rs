@@ -66,13 +66,14 @@ pub fn settle(
     let budget = Budget::new(counted, agreement.objective, period.length())
         .with_rest(super::rest(judged, slo, &past))
         .in_parts(slo.method.parts());
+    let coverage = super::coverage(&past);
     Settlement {
         period,
         until: past.until,
         tally,
         budget,
-        coverage: super::coverage(&past),
-        kept: Kept::of(&budget),
+        coverage,
+        kept: Kept::of(&budget, tally, slo, coverage),
         credit: owed(agreement, counted),
     }
 }

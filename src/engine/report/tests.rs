@@ -224,6 +224,23 @@ fn time_without_results_is_unknown_and_late_history_covers_less() {
 }
 
 #[test]
+fn a_period_of_which_too_little_was_seen_is_neither_kept_nor_broken() {
+    let least = Some("90%".parse().expect("a share"));
+    let catalog = catalog(Slo { min_coverage: least, ..slo("99.9%") });
+    let told = |history| {
+        let all = report(&catalog, history, 40 * DAY);
+        let settled = &all["agreements"][0]["periods"][0];
+        (all["slos"][0]["kept"].clone(), settled["kept"].clone())
+    };
+    let seen = |kept: &str| (Value::from(kept), Value::from(kept));
+    assert_eq!(told(probed(0, 10 * DAY, &[])), seen("no data"));
+    assert_eq!(told(probed(0, 28 * DAY, &[])), seen("kept"));
+    // 259.2 slots may fail in all: 200 might be kept, 260 cannot, whatever the rest was.
+    assert_eq!(told(probed(0, 10 * DAY, &[(DAY, DAY + 2_000)])), seen("no data"));
+    assert_eq!(told(probed(0, 10 * DAY, &[(DAY, DAY + 2_600)])), seen("broken"));
+}
+
+#[test]
 fn outages_that_are_near_each_other_are_one_incident() {
     let catalog = catalog(slo("99.9%"));
     let near = [(DAY, DAY + 60), (DAY + 350, DAY + 400), (DAY + 700, DAY + 720)];

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{AgreementReport, Incident, Kept, Proof, Settlement, SloReport};
+use crate::engine::book::{Touch, TouchKind};
 use crate::engine::status::Coverage;
 use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::{Agreement, Credit};
 use crate::model::evidence::Evidence;
 use crate::model::worst::Worst;
-use crate::model::{Timestamp, number};
+use crate::model::{Tally, Timestamp, number};
 
 /// What was good: `99.976 % (600 bad of 2 592 000)`.
 pub(super) fn delivered(budget: &Budget) -> String {
@@ -132,6 +133,27 @@ pub(super) fn incident(incident: &Incident, budget: &Budget) -> String {
         "{length}, {} bad, {} of the budget{reasons}",
         events(incident.bad, budget),
         cost(incident, budget),
+    )
+}
+
+/// What a Maintenance or a Correction did, with who says so and why.
+pub(super) fn touch(touch: &Touch, measured: Tally, budget: &Budget) -> String {
+    let (kind, effect) = match touch.kind {
+        TouchKind::Maintenance(effect) => ("maintenance", effect.word()),
+        TouchKind::Correction(outcome) => ("correction", outcome.word()),
+    };
+    let author = touch.author.as_ref().map(|author| format!(", by {author}"));
+    let reason = touch.reason.as_ref().map(|reason| format!(": {reason}"));
+    let holds = if touch.holds { "" } else { " (withdrawn)" };
+    format!(
+        "{kind} {} from {} to {}, {effect}{holds}, {} good and {} bad measured{}{}",
+        touch.name,
+        touch.period.start,
+        touch.period.end,
+        events(measured.good, budget),
+        events(measured.bad, budget),
+        author.unwrap_or_default(),
+        reason.unwrap_or_default(),
     )
 }
 

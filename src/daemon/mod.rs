@@ -336,9 +336,6 @@ async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Ali
         |id| of_sources.remove(&format!("{}{id}", source::STATE)),
         |series, probe| (first_due(probe), engine.counted_until(series)),
     );
-    let first_due = |probe: &Probe| {
-        Grid::new(&probe.id, &settings.vantage, probe.interval).first_due_at_or_after(after)
-    };
     for objection in engine.objections(engine.catalog()) {
         tracing::error!(objection, "the Correction goes on as it took effect");
     }

@@ -47,6 +47,17 @@ impl<'a> Histories<'a> {
         self.iter().map(|series| series.before(at)).sum()
     }
 
+    /// Everything due before `at`, and when the first event is due that is not.
+    fn look(&self, at: Timestamp) -> (Tally, Option<Timestamp>) {
+        let mut looks = self.iter().map(|series| series.look(at));
+        let (mut before, mut next) = looks.next().unwrap_or_default();
+        for (tally, first) in looks {
+            before += tally;
+            next = next.into_iter().chain(first).min();
+        }
+        (before, next)
+    }
+
     /// Everything due in `[at - length, at)`.
     pub fn window(&self, length: Duration, at: Timestamp) -> Tally {
         self.before(at) - self.before(at.minus(length))
@@ -82,6 +93,8 @@ pub struct Moment<'a> {
     epoch: Epoch,
     /// Windows that are asked for more than once.
     known: Vec<(Duration, Tally)>,
+    /// When the first event leaves one of those; none if all are empty.
+    leaves: Option<Timestamp>,
 }
 
 impl<'a> Moment<'a> {
@@ -108,6 +121,7 @@ impl<'a> Moment<'a> {
             revisions: &[],
             epoch: Epoch::default(),
             known: Vec::new(),
+            leaves: None,
         }
     }
 
@@ -130,7 +144,10 @@ impl<'a> Moment<'a> {
         let mut known: Vec<(Duration, Tally)> = Vec::with_capacity(9);
         for length in lengths {
             if known.iter().all(|(other, _)| *other != length) {
-                known.push((length, moment.window(length)));
+                let (before, next) = histories.look(at.minus(length));
+                known.push((length, moment.before - before));
+                let leaves = next.map(|next| next.plus(length));
+                moment.leaves = moment.leaves.into_iter().chain(leaves).min();
             }
         }
         moment.known = known;
@@ -143,6 +160,16 @@ impl<'a> Moment<'a> {
             Some((_, tally)) => *tally,
             None => self.before - self.histories.before(self.at.minus(length)),
         }
+    }
+
+    /// Up to when no event leaves a window of the SLO; none if all of them are empty.
+    pub(super) fn leaves(&self) -> Option<Timestamp> {
+        self.leaves
+    }
+
+    /// When the first event of all was due, and up to when events speak.
+    pub(super) fn reach(&self) -> Option<(Timestamp, Timestamp)> {
+        self.first.zip(self.end)
     }
 
     /// What was promised when.

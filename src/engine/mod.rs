@@ -27,6 +27,7 @@ pub mod series;
 pub mod slices;
 pub mod state;
 pub mod status;
+pub mod steady;
 pub mod witness;
 
 pub use alert::{Alert, AlertKind, Notice};

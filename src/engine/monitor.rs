@@ -25,7 +25,7 @@ pub use blind::{Blindness, CUT_OFF_AFTER};
 pub use epoch::Epoch;
 
 use super::alert::{self, Alert, AlertKind, Notice};
-use super::amend::Amended;
+use super::amend::{Amended, Amendments};
 use super::book::Book;
 use super::evaluate::{self, Histories, Moment};
 use super::isolation::{Counted, Sight};
@@ -34,6 +34,7 @@ use super::series::Series;
 use super::slices::Slices;
 use super::state::{Account, ProbeState, SloState};
 use super::status::SloStatus;
+use super::steady::Steady;
 use layout::Line;
 
 /// Slices are closed every ten minutes. A start reads the slices of the day and the observations
@@ -360,7 +361,9 @@ impl Engine {
         self.last_tick = Some(now.floor_second());
         self.watchdog.evaluated_at = now;
         let resend = self.options.resend_delay;
-        let all = self.slos.iter_mut().flat_map(|state| &mut state.alerts);
+        // Where a tick finds what the one before found, no alert lives.
+        let moving = self.slos.iter_mut().filter(|state| !state.steady.holds_at(now));
+        let all = moving.flat_map(|state| &mut state.alerts);
         let own = [&mut self.blind, &mut self.watchdog];
         for alert in all.chain(&mut self.departed).chain(own) {
             effects.extend(alert.notice(resend, now).map(Effect::Notify));
@@ -376,6 +379,10 @@ impl Engine {
     }
 
     fn tick_slo(&mut self, slo: usize, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.slos[slo].go_on(now) {
+            debug_assert!(self.found_what_looking_finds(&self.slos[slo], now));
+            return;
+        }
         let state = &self.slos[slo];
         let lines = state.account.lines.iter();
         let known = lines.map(|line| self.lines[*line].roll.next_due()).min();
@@ -432,6 +439,7 @@ impl Engine {
         }
         self.finish_tick(slo, pairs, until, effects);
         self.transit_no_data(slo, known, now, effects);
+        self.settle_down(slo, known);
     }
 
     /// The last tick of a series of ticks: the whole status, and every alert.
@@ -443,20 +451,66 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let state = &self.slos[slo];
-        let (slots, declared) = (self.histories(state), state.slo_at(at));
-        let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
-        let moment = moment.under(state.revisions()).since(state.epoch());
-        let moment = moment.measured_by(self.intervals(state));
-        let pairs = evaluate::firing_pairs(&moment, &declared, &before);
-        let fires = alert::burn_conditions(&declared, &pairs);
-        let exhausted = evaluate::is_exhausted(&moment, &declared);
-        let status = state.amendments.mark(evaluate::evaluate(&moment, &declared, pairs));
+        let (status, exhausted, steady) = self.evaluated(state, &before, at);
+        let fires = alert::burn_conditions(&state.slo_at(at), &status.pairs);
         let state = &mut self.slos[slo];
         state.transit_burns(fires, at, effects);
         state.transit(AlertKind::Exhausted, exhausted, at, effects);
         alert::describe(&mut state.alerts, &state.slo, &status);
-        state.status = Some(status);
+        (state.status, state.steady) = (Some(status), steady);
         self.count_on(slo, at);
+    }
+
+    /// The status of an SLO at a tick, given which pairs fired at the one before; whether its
+    /// budget is exhausted; and how long its windows stay as they are.
+    fn evaluated(
+        &self,
+        state: &SloState,
+        before: &[bool],
+        at: Timestamp,
+    ) -> (SloStatus, bool, Steady) {
+        let (slots, declared) = (self.histories(state), state.slo_at(at));
+        let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
+        let moment = moment.under(state.revisions()).since(state.epoch());
+        let moment = moment.measured_by(self.intervals(state));
+        let pairs = evaluate::firing_pairs(&moment, &declared, before);
+        let exhausted = evaluate::is_exhausted(&moment, &declared);
+        let status = state.amendments.mark(evaluate::evaluate(&moment, &declared, pairs));
+        let steady = Steady::of(&moment, &declared, &status);
+        (status, exhausted, steady)
+    }
+
+    /// Notes until when the next ticks will find the same: no slot comes, none leaves a window,
+    /// data is not missing, and there is no alert to be told.
+    fn settle_down(&mut self, slo: usize, known: Timestamp) {
+        let state = &self.slos[slo];
+        let at = state.status.as_ref().map(|status| status.at);
+        let last = self.histories(state).iter().filter_map(Series::last_known).max();
+        let measured = last.filter(|last| Some(*last) < at).map(|at| at.plus(self.quiet(state)));
+        let untold = state.alerts.iter().all(|alert| alert.fired_at().is_none());
+        let pending = state.revisions().last().is_some_and(|latest| Some(latest.from) > at);
+        // What is amended, or counted by somebody else, also changes by itself.
+        let own = state.amendments == Amendments::default() && state.account.intervals.is_empty();
+        let until = measured.filter(|_| untold && !pending && own).map(|until| until.min(known));
+        let state = &mut self.slos[slo];
+        state.steady = state.steady.at_most(until);
+    }
+
+    /// Whether an SLO of which nothing was looked at stands as if it had been.
+    fn found_what_looking_finds(&self, state: &SloState, now: Timestamp) -> bool {
+        let Some(status) = &state.status else { return false };
+        let (fresh, exhausted, _) = self.evaluated(state, &status.pairs, status.at);
+        let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
+        let known = lines.filter_map(Roll::next_due).min();
+        let missing = self.histories(state).window(self.quiet(state), now).known() == 0;
+        *status == fresh && !exhausted && !missing && known >= Some(now)
+    }
+
+    /// After how long without anything known data is missing.
+    fn quiet(&self, state: &SloState) -> Duration {
+        let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
+        let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
+        alert::quiet_after(interval.unwrap_or_default())
     }
 
     /// No data: nothing known in the last while, or results that do not come at all.
@@ -468,9 +522,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let state = &self.slos[slo];
-        let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
-        let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
-        let quiet = alert::quiet_after(interval.unwrap_or_default());
+        let quiet = self.quiet(state);
         let measured = self.intervals_as_measured(state).unwrap_or(self.as_measured(state));
         let begun = measured.iter().filter_map(Series::first).min().or(self.started);
         let begun = begun.max(state.disturbed);
@@ -485,9 +537,13 @@ impl Engine {
 
     /// Closes slices up to the last full ten minutes that are completely known.
     fn close_slices(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let last = self.last_slice;
+        if last.is_some_and(|last| now.floor(SLICE) <= last) {
+            return;
+        }
         let known = self.lines.iter().filter_map(|line| line.roll.next_due()).min();
         let edge = known.unwrap_or(now).min(now).floor(SLICE);
-        if self.last_slice.is_none_or(|last| edge <= last) {
+        if last.is_none_or(|last| edge <= last) {
             return;
         }
         self.last_slice = Some(edge);

@@ -135,6 +135,11 @@ impl Segment {
         passed.div_ceil(self.step.unsigned_abs()).min(self.n.into())
     }
 
+    /// When the event after `n` others is due.
+    fn nth(&self, n: u64) -> Timestamp {
+        Timestamp::from_micros(self.start + self.step * n as i64)
+    }
+
     fn last(&self) -> i64 {
         self.start + self.step * (i64::from(self.n) - 1)
     }
@@ -236,17 +241,26 @@ impl Series {
 
     /// Everything due before `at`.
     pub fn before(&self, at: Timestamp) -> Tally {
+        self.look(at).0
+    }
+
+    /// Everything due before `at`, and when the first event is due that is not.
+    pub fn look(&self, at: Timestamp) -> (Tally, Option<Timestamp>) {
         let at = at.micros();
-        // The newest segment answers most questions.
-        if let Some(last) = self.segments.back().filter(|last| last.start < at) {
-            return last.before + last.each.tally().times(last.due_before(at));
-        }
-        match self.segments.partition_point(|segment| segment.start < at) {
-            0 => self.base,
-            n => {
-                let segment = &self.segments[n - 1];
-                segment.before + segment.each.tally().times(segment.due_before(at))
-            }
+        let next = match self.segments.back() {
+            // The newest segment answers most questions.
+            Some(last) if last.start < at => self.segments.len(),
+            _ => self.segments.partition_point(|segment| segment.start < at),
+        };
+        let start = |n: usize| self.segments.get(n).map(|s| Timestamp::from_micros(s.start));
+        let Some(segment) = next.checked_sub(1).map(|n| &self.segments[n]) else {
+            return (self.base, start(0));
+        };
+        let n = segment.due_before(at);
+        let tally = segment.before + segment.each.tally().times(n);
+        match n < u64::from(segment.n) {
+            true => (tally, Some(segment.nth(n))),
+            false => (tally, start(next)),
         }
     }
 
@@ -265,13 +279,19 @@ impl Series {
         self.segments.back().map(|last| Timestamp::from_micros(last.last()))
     }
 
+    /// When the last event was due, if it was good or bad.
+    pub fn last_known(&self) -> Option<Timestamp> {
+        let last = self.segments.back().filter(|last| last.each.good > 0 || last.each.bad > 0)?;
+        Some(Timestamp::from_micros(last.last()))
+    }
+
     /// Up to where the events due before `at` speak: when the one after the last of them would
     /// be due; none if there are none.
     pub fn end_before(&self, at: Timestamp) -> Option<Timestamp> {
         let at = at.micros();
         let n = self.segments.partition_point(|segment| segment.start < at);
         let segment = &self.segments[n.checked_sub(1)?];
-        Some(Timestamp::from_micros(segment.start + segment.step * segment.due_before(at) as i64))
+        Some(segment.nth(segment.due_before(at)))
     }
 
     /// Up to where the events speak: when the one after the last would be due.

@@ -13,6 +13,7 @@ use super::monitor::{Epoch, Shift};
 use super::revision::{Revision, Revisions};
 use super::slices::Slices;
 use super::status::SloStatus;
+use super::steady::Steady;
 
 /// One SLO as it stands.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct SloState {
     pub team: String,
     /// The latest evaluation; none before the first tick.
     pub status: Option<SloStatus>,
+    /// Until when the next ticks find the same.
+    pub(super) steady: Steady,
     /// Its alerts, in the order of `AlertKind::OF_SLO`.
     pub alerts: Vec<Alert>,
     /// What it promised when, and the histories that this rests on.
@@ -80,6 +83,18 @@ impl SloState {
     /// Since when evidence counts.
     pub(super) fn epoch(&self) -> Epoch {
         if self.amended.is_some() { self.amended_epoch } else { self.account.epoch }
+    }
+
+    /// Makes the evaluation be that of `now`, if it is the same still; false if it may not be.
+    pub(super) fn go_on(&mut self, now: Timestamp) -> bool {
+        let steady = self.steady.holds_at(now);
+        if let Some(status) = self.status.as_mut().filter(|_| steady)
+            && status.at < now.floor_second()
+        {
+            self.steady.move_on(status, now.floor_second());
+            self.counted_until = Some(now.floor_second());
+        }
+        steady
     }
 
     /// The SLO as it was promised at a tick.

@@ -70,11 +70,17 @@ pub struct Burn {
     pub allowed_ppb: u128,
 }
 
+impl Burn {
+    /// What counted, and what was allowed.
+    pub const fn spending(&self) -> Spending {
+        Spending { counted: self.counted, allowed_ppb: self.allowed_ppb }
+    }
+}
+
 impl SloStatus {
     /// The burn rate over one look-back as an exact fraction; none without events.
     pub fn burn(&self, burn: &Burn) -> Option<(u128, u128)> {
-        let Burn { counted, allowed_ppb, .. } = *burn;
-        Spending { counted, allowed_ppb }.burn()
+        burn.spending().burn()
     }
 }
 

@@ -71,10 +71,18 @@ fn widening_mul(a: u128, b: u128) -> (u128, u128) {
 /// Greatest common divisor; of zero and zero it is zero.
 pub fn gcd(a: u128, b: u128) -> u128 {
     let (mut a, mut b) = (a, b);
+    while b > u128::from(u64::MAX) {
+        (a, b) = (b, a % b);
+    }
+    if b == 0 {
+        return a;
+    }
+    // What is left fits the machine's own division, which is several times as fast.
+    let (mut a, mut b) = (b as u64, (a % b) as u64);
     while b != 0 {
         (a, b) = (b, a % b);
     }
-    a
+    a.into()
 }
 
 #[cfg(test)]
@@ -98,6 +106,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_common_divisor_divides_both_and_leaves_nothing_in_common(
+            a in 0_u128..1 << 60, b in 0_u128..1 << 60, k in 1_u128..1 << 60,
+        ) {
+            let (a, b) = (a * k, b * k);
+            let divisor = gcd(a, b);
+            prop_assume!(divisor > 0);
+            prop_assert_eq!((a % divisor, b % divisor, divisor % k), (0, 0, 0));
+            prop_assert_eq!(gcd(a / divisor, b / divisor), 1);
+        }
+
         #[test]
         fn wide_products_agree_with_narrow_ones(a: u64, b: u64, c: u64, d: u64) {
             let wide = cmp_products(a.into(), b.into(), c.into(), d.into());

@@ -84,6 +84,9 @@ fn rule(alert: &Alert, state: Option<&SloState>) -> Value {
         .filter(|(key, _)| **key != "alertname")
         .map(|(key, value)| ((*key).to_owned(), value.as_str().into()))
         .collect();
+    // A tick that finds what the one before found says so of the SLO alone.
+    let status = state.and_then(|state| state.status.as_ref());
+    let evaluated_at = status.map_or(Timestamp::MIN, |s| s.at).max(alert.evaluated_at);
     json!({
         "type": "alerting",
         "name": alert.kind.name(),
@@ -94,9 +97,9 @@ fn rule(alert: &Alert, state: Option<&SloState>) -> Value {
         "annotations": alert.annotations,
         "state": if alert.is_firing() { "firing" } else { "inactive" },
         "alerts": active,
-        "health": if alert.evaluated_at == Timestamp::MIN { "unknown" } else { "ok" },
+        "health": if evaluated_at == Timestamp::MIN { "unknown" } else { "ok" },
         "evaluationTime": 0,
-        "lastEvaluation": time((alert.evaluated_at != Timestamp::MIN).then_some(alert.evaluated_at)),
+        "lastEvaluation": time((evaluated_at != Timestamp::MIN).then_some(evaluated_at)),
     })
 }
 

@@ -13,6 +13,7 @@ use crate::engine::evaluate::Histories;
 use crate::engine::series::Series;
 use crate::engine::slices::Slices;
 use crate::engine::state::SloState;
+use crate::engine::steady::Steady;
 use crate::model::maintenance::Effect as OnSlots;
 use crate::model::{Catalog, Name, Record, Severity, SloId, Tally, Timestamp};
 
@@ -137,6 +138,7 @@ impl Engine {
         state.amended_epoch = derived.unwrap_or_default();
         (state.amended, state.amended_intervals) = (amended, intervals);
         (state.amendments, state.ongoing) = (next, None);
+        state.steady = Steady::default();
         if was_measured {
             return;
         }

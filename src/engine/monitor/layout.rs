@@ -16,6 +16,7 @@ use crate::engine::roll::{self, Roll};
 use crate::engine::series::Series;
 use crate::engine::slices::Slices;
 use crate::engine::state::{Account, ProbeState, SloState};
+use crate::engine::steady::Steady;
 use crate::model::{
     Catalog, Outcome, Probe, ProbeId, Record, Run, SeriesId, Service, Slo, Tally, Timestamp,
     Verdict,
@@ -105,6 +106,7 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
         slo: slo.clone(),
         team: service.team().to_owned(),
         status: None,
+        steady: Steady::default(),
         alerts,
         account: Account { memory: memory(slo), ..Account::default() },
         slices: slo.method.slice().map(|_| Slices::default()),

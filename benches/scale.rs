@@ -13,6 +13,9 @@ mod scale;
 /// Says in the environment of the second process which ledger it fills.
 const FILL: &str = "NINES_BENCH_FILL";
 
+/// Names in the environment a ledger that was filled before, to be measured again.
+const FILLED: &str = "NINES_BENCH_FILLED";
+
 fn main() {
     let mut args = std::env::args().skip(1).filter_map(|arg| arg.parse::<u32>().ok());
     let n_slos = args.next().unwrap_or(10_000).max(1);
@@ -21,6 +24,9 @@ fn main() {
     if let Some(path) = std::env::var_os(FILL) {
         scale::fill(&PathBuf::from(path), size);
         return;
+    }
+    if let Some(path) = std::env::var_os(FILLED) {
+        return scale::measure(&PathBuf::from(path), size);
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let itself = std::env::current_exe().expect("a path");

@@ -4,11 +4,12 @@
 //! invariants are asserted at any size; times are only printed.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use nines::daemon::history;
 use nines::engine::{self, Effect, Engine};
 use nines::ledger::{Ledger, Options};
@@ -250,9 +251,9 @@ fn observation(series: SeriesId, due: Timestamp, random: &mut Random) -> Observa
 /// Starts with that history and does what the daemon does every second.
 pub fn measure(path: &Path, size: Size) {
     let before = resident();
-    let started = Instant::now();
+    let started = Stopwatch::start();
     let mut ledger = open(path);
-    let opened = started.elapsed();
+    let opened = started.wall();
     let catalog = size.catalog();
     let known = history::series_of(&mut ledger, &catalog, VANTAGE).expect("numbers");
     let series: Vec<SeriesId> = catalog.probes().map(|probe| known[&probe.id]).collect();
@@ -269,7 +270,8 @@ pub fn measure(path: &Path, size: Size) {
     // What is promised is kept at a start; slots are not, for none is missing.
     let is_gap = |effect: &Effect| matches!(effect, Effect::Append(Record::Gap(..)));
     assert!(!effects.iter().any(is_gap), "history has no gap before now");
-    println!("start-up: {:.1?}, of which opening {opened:.1?}", started.elapsed());
+    let (wall, cpu) = (started.wall(), started.cpu());
+    println!("start-up: {wall:.1?}, of which opening {opened:.1?}; CPU {cpu:.1?}");
     let first = Instant::now();
     drop(engine.tick(now));
     println!("first tick: {:.1?}", first.elapsed());
@@ -294,7 +296,7 @@ fn resident() -> u64 {
 fn ticks(engine: &mut Engine, size: Size, series: &[SeriesId]) {
     let mut random = Random(11);
     let mut effects = Vec::new();
-    let (mut times, mut observed) = (Vec::new(), Duration::ZERO);
+    let (mut times, mut cpus, mut observed) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut n_observed = 0;
     for second in 0..i64::from(size.n_ticks) {
         let observations = observations(size, series, size.now() + second, &mut random);
@@ -306,9 +308,10 @@ fn ticks(engine: &mut Engine, size: Size, series: &[SeriesId]) {
         observed += start.elapsed();
         effects.clear();
         let now = Timestamp::from_secs(size.now() + second + 1);
-        let start = Instant::now();
+        let start = Stopwatch::start();
         let told = engine.tick(now);
-        times.push(start.elapsed());
+        times.push(start.wall());
+        cpus.push(start.cpu());
         drop(told);
     }
     assert_eq!(engine.stats(), engine::EngineStats::default(), "every slot came once, in order");
@@ -322,9 +325,11 @@ fn ticks(engine: &mut Engine, size: Size, series: &[SeriesId]) {
     }
     let all: Duration = times.iter().sum();
     times.sort();
+    cpus.sort();
     let (min, median, max) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     let mean = all / size.n_ticks;
     println!("tick: min {min:.2?}, median {median:.2?}, mean {mean:.2?}, max {max:.2?}");
+    println!("tick, CPU: median {:.2?}", cpus[cpus.len() / 2]);
     println!("taking an observation: {:.0?}", observed / u32::try_from(n_observed).unwrap_or(1));
 }
 
@@ -335,32 +340,63 @@ fn total(engine: &Engine, state: &engine::SloState) -> Tally {
 
 fn scrapes(engine: &Engine) {
     for format in [Format::Text, Format::OpenMetrics] {
-        let (mut rendered, mut zipped) = (Vec::new(), Vec::new());
-        let (mut n_bytes, mut n_zipped) = (0, 0);
-        for _ in 0..5 {
-            let start = Instant::now();
-            let mut out = Exposition::new(format);
-            metrics::write(&mut out, engine, &[]);
-            let n_samples = out.n_samples();
-            let text = out.finish().expect("there is no deadline");
-            rendered.push(start.elapsed());
-            let n_lines = text.lines().filter(|line| !line.starts_with('#')).count();
-            assert_eq!(n_lines, n_samples);
-            // A platform without a forecast or without events has fewer.
-            let expect = metrics::series_count(engine.catalog());
-            assert_eq!(n_samples, expect, "everything has data");
-            n_bytes = text.len();
-            let start = Instant::now();
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(text.as_bytes()).expect("memory takes it");
-            n_zipped = encoder.finish().expect("memory takes it").len();
-            zipped.push(start.elapsed());
-        }
-        rendered.sort();
-        zipped.sort();
-        let (rendered, zipped) = (rendered[2], zipped[2]);
-        println!("scrape, {format:?}: {rendered:.1?}, {n_bytes} bytes");
-        println!("  gzip on top: {zipped:.1?}, {n_zipped} bytes");
+        let text = scrape(engine, "text", || Exposition::new(format));
+        let zipped = scrape(engine, "gzip", || Exposition::new(format).gzipped());
+        let mut unzipped = Vec::new();
+        let read = GzDecoder::new(&zipped[..]).read_to_end(&mut unzipped);
+        read.expect("it is whole");
+        assert!(text == unzipped, "both say the same");
+        let n_lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
+        // Behind the last line end there is nothing.
+        assert_eq!(n_lines.count() - 1, metrics::series_count(engine.catalog()));
     }
+}
+
+/// Scrapes five times; the times are medians.
+fn scrape(engine: &Engine, how: &str, begin: impl Fn() -> Exposition) -> Vec<u8> {
+    let (mut walls, mut cpus) = (Vec::new(), Vec::new());
+    let mut body = Vec::new();
+    for _ in 0..5 {
+        drop(std::mem::take(&mut body));
+        let start = Stopwatch::start();
+        let mut out = begin();
+        metrics::write(&mut out, engine, &[]);
+        let n_samples = out.n_samples();
+        body = out.finish().expect("there is no deadline");
+        walls.push(start.wall());
+        cpus.push(start.cpu());
+        // A platform without a forecast or without events has fewer.
+        let expect = metrics::series_count(engine.catalog());
+        assert_eq!(n_samples, expect, "everything has data");
+    }
+    walls.sort();
+    cpus.sort();
+    let n_bytes = body.len();
+    println!("scrape, {how}: {:.1?}, CPU {:.1?}, {n_bytes} bytes", walls[2], cpus[2]);
+    body
+}
+
+/// Wall time and the CPU time of this process, all its threads included.
+struct Stopwatch {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Stopwatch { wall: Instant::now(), cpu: cpu() }
+    }
+
+    fn wall(&self) -> Duration {
+        self.wall.elapsed()
+    }
+
+    fn cpu(&self) -> Duration {
+        cpu().saturating_sub(self.cpu)
+    }
+}
+
+fn cpu() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }

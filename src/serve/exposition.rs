@@ -1,14 +1,17 @@
 //! A streaming writer of metric families as text 0.0.4 or OpenMetrics 1.0.0.
 //!
-//! Writes straight into one buffer: no value is kept, no sample allocates, and label sets are
+//! Writes straight into one body: no value is kept, no sample allocates, and label sets are
 //! rendered once and used by many families. A family appears with its first sample, so what has
 //! no data leaves no trace. It does not know what the families mean.
 
-use std::fmt::Write;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::engine::counters::Histogram;
+
+use super::body::Body;
+use super::number::{Value, push_seconds};
 
 /// The text formats there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub enum Format {
 /// A scrape in the making.
 #[derive(Debug)]
 pub struct Exposition {
-    text: String,
+    body: Body,
     format: Format,
     n_samples: usize,
     deadline: Option<Instant>,
@@ -38,7 +41,14 @@ pub struct Expired;
 impl Exposition {
     /// Nothing written yet.
     pub fn new(format: Format) -> Self {
-        Exposition { text: String::new(), format, n_samples: 0, deadline: None, expired: false }
+        let body = Body::default();
+        Exposition { body, format, n_samples: 0, deadline: None, expired: false }
+    }
+
+    /// Compresses what is written on the way, so that the whole text never exists.
+    pub fn gzipped(mut self) -> Self {
+        self.body = Body::gzipped();
+        self
     }
 
     /// Stops writing at this moment; [`Exposition::finish`] then says so.
@@ -47,9 +57,10 @@ impl Exposition {
         self
     }
 
-    /// Makes room for this many bytes, so that a large scrape is not copied while it grows.
+    /// Makes room for this many bytes of text, so that a large scrape is not copied while it
+    /// grows.
     pub fn reserve(&mut self, bytes: usize) {
-        self.text.reserve(bytes);
+        self.body.reserve(bytes);
     }
 
     /// A counter; its name ends in `_total`.
@@ -71,7 +82,8 @@ impl Exposition {
 
     /// A histogram of seconds with classic buckets.
     pub fn histogram<'a>(&'a mut self, name: &'a str, help: &'a str) -> Histograms<'a> {
-        Histograms { family: self.family(name, help, Kind::Histogram) }
+        let family = self.family(name, help, Kind::Histogram);
+        Histograms { family, edges: Arc::default(), buckets: vec![bucket("+Inf")] }
     }
 
     /// How many samples were written so far.
@@ -79,18 +91,18 @@ impl Exposition {
         self.n_samples
     }
 
-    /// The whole text, with the end marker where the format has one.
+    /// The whole body, with the end marker where the format has one.
     ///
     /// # Errors
     /// When the deadline passed first.
-    pub fn finish(mut self) -> Result<String, Expired> {
+    pub fn finish(mut self) -> Result<Vec<u8>, Expired> {
         if self.expired {
             return Err(Expired);
         }
         if self.format == Format::OpenMetrics {
-            self.text.push_str("# EOF\n");
+            self.body.text().extend_from_slice(b"# EOF\n");
         }
-        Ok(self.text)
+        Ok(self.body.finish())
     }
 
     fn family<'a>(&'a mut self, name: &'a str, help: &'a str, kind: Kind) -> Family<'a> {
@@ -134,42 +146,36 @@ pub struct Family<'a> {
 impl Family<'_> {
     /// Writes one sample.
     pub fn sample(&mut self, labels: &Labels, value: impl Value) {
-        self.write("", labels, None, value);
+        self.write("", labels, &Labels::NONE, value);
     }
 
-    /// Writes one sample with one more label.
-    pub fn sample_with(&mut self, labels: &Labels, extra: (&str, &str), value: impl Value) {
-        self.write("", labels, Some(extra), value);
+    /// Writes one sample with more labels.
+    pub fn sample_with(&mut self, labels: &Labels, more: &Labels, value: impl Value) {
+        self.write("", labels, more, value);
     }
 
-    fn write(
-        &mut self,
-        suffix: &str,
-        labels: &Labels,
-        extra: Option<(&str, &str)>,
-        value: impl Value,
-    ) {
+    fn write(&mut self, suffix: &str, labels: &Labels, more: &Labels, value: impl Value) {
         if self.out.expired {
             return;
         }
         self.open();
-        let text = &mut self.out.text;
-        text.push_str(self.name);
-        text.push_str(suffix);
-        if !labels.0.is_empty() || extra.is_some() {
-            text.push('{');
-            text.push_str(&labels.0);
-            if let Some((key, value)) = extra {
-                if !labels.0.is_empty() {
-                    text.push(',');
-                }
-                push_label(text, key, value);
+        let text = self.out.body.text();
+        text.extend_from_slice(self.name.as_bytes());
+        text.extend_from_slice(suffix.as_bytes());
+        let (labels, more) = (labels.0.as_bytes(), more.0.as_bytes());
+        if !labels.is_empty() || !more.is_empty() {
+            text.push(b'{');
+            text.extend_from_slice(labels);
+            if !labels.is_empty() && !more.is_empty() {
+                text.push(b',');
             }
-            text.push('}');
+            text.extend_from_slice(more);
+            text.push(b'}');
         }
-        text.push(' ');
+        text.push(b' ');
         value.push_to(text);
-        text.push('\n');
+        text.push(b'\n');
+        self.out.body.line_ended();
         self.out.n_samples += 1;
     }
 
@@ -179,22 +185,15 @@ impl Family<'_> {
         }
         let (kind, ending) = self.kind.metadata(self.out.format);
         let name = self.name.strip_suffix(ending).unwrap_or(self.name);
-        let text = &mut self.out.text;
-        text.push_str("# HELP ");
-        text.push_str(name);
-        text.push(' ');
-        let quotes = self.out.format == Format::OpenMetrics;
-        push_escaped(text, self.help, quotes);
-        text.push_str("\n# TYPE ");
-        text.push_str(name);
-        text.push(' ');
-        text.push_str(kind);
-        text.push('\n');
-        if self.out.format == Format::OpenMetrics
-            && let Some(unit) = UNITS.iter().find(|unit| ends_in_unit(name, unit))
-        {
-            let _ = writeln!(text, "# UNIT {name} {unit}");
+        let is_open = self.out.format == Format::OpenMetrics;
+        let mut head = format!("# HELP {name} ");
+        push_escaped(&mut head, self.help, is_open);
+        head.push_str("\n# TYPE ");
+        head.extend([name, " ", kind, "\n"]);
+        if is_open && let Some(unit) = UNITS.iter().find(|unit| ends_in_unit(name, unit)) {
+            head.extend(["# UNIT ", name, " ", unit, "\n"]);
         }
+        self.out.body.text().extend_from_slice(head.as_bytes());
     }
 }
 
@@ -209,24 +208,32 @@ fn ends_in_unit(name: &str, unit: &str) -> bool {
 #[derive(Debug)]
 pub struct Histograms<'a> {
     family: Family<'a>,
+    edges: Arc<[u64]>,
+    /// The label of each bucket over these edges: nearly all histograms have the same.
+    buckets: Vec<Labels>,
 }
 
 impl Histograms<'_> {
     /// Writes one histogram: its buckets cumulated, its sum in seconds and its count.
     pub fn sample(&mut self, labels: &Labels, histogram: &Histogram) {
-        let mut below = 0;
-        let mut edge_text = String::new();
-        for (edge, count) in histogram.edges.iter().zip(&histogram.counts) {
-            below += count;
-            edge_text.clear();
-            push_seconds(&mut edge_text, *edge);
-            self.family.write("_bucket", labels, Some(("le", &edge_text)), below);
+        if self.edges != histogram.edges {
+            self.edges = Arc::clone(&histogram.edges);
+            self.buckets = self.edges.iter().map(|edge| bucket(&edge_text(*edge))).collect();
+            self.buckets.push(bucket("+Inf"));
         }
-        let total = histogram.total();
-        self.family.write("_bucket", labels, Some(("le", "+Inf")), total);
-        self.family.write("_sum", labels, None, histogram.sum.as_secs_f64());
-        self.family.write("_count", labels, None, total);
+        let mut below = 0;
+        for (bucket, count) in self.buckets.iter().zip(&histogram.counts) {
+            below += count;
+            self.family.write("_bucket", labels, bucket, below);
+        }
+        self.family.write("_sum", labels, &Labels::NONE, histogram.sum);
+        self.family.write("_count", labels, &Labels::NONE, below);
     }
+}
+
+/// The label of the bucket below an edge.
+fn bucket(edge: &str) -> Labels {
+    Labels::of(&[("le", edge)])
 }
 
 /// How many samples a histogram over this many edges has: its buckets, `+Inf`, sum and count.
@@ -235,19 +242,13 @@ pub const fn histogram_samples(n_edges: usize) -> usize {
 }
 
 /// Whole microseconds as seconds, always with a point: the canonical form of an `le` label.
-fn push_seconds(text: &mut String, micros: u64) {
-    push_integer(text, micros / 1_000_000);
-    text.push('.');
-    let mut rest = micros % 1_000_000;
-    let mut digit = 100_000;
-    loop {
-        push_integer(text, rest / digit);
-        rest %= digit;
-        digit /= 10;
-        if rest == 0 {
-            return;
-        }
+fn edge_text(micros: u64) -> String {
+    let mut text = Vec::new();
+    push_seconds(&mut text, micros / 1_000_000, micros % 1_000_000, 6);
+    if micros.is_multiple_of(1_000_000) {
+        text.extend_from_slice(b".0");
     }
+    String::from_utf8(text).expect("digits are ASCII")
 }
 
 /// A rendered label set, without its braces.
@@ -296,67 +297,6 @@ fn push_escaped(text: &mut String, value: &str, quotes: bool) {
     }
 }
 
-/// Something that can be the value of a sample.
-pub trait Value {
-    /// Appends it as both formats write numbers.
-    fn push_to(self, text: &mut String);
-}
-
-impl Value for u64 {
-    fn push_to(self, text: &mut String) {
-        push_integer(text, self);
-    }
-}
-
-impl Value for usize {
-    fn push_to(self, text: &mut String) {
-        push_integer(text, self as u64);
-    }
-}
-
-/// Digits without the formatting machinery, which takes several times as long.
-fn push_integer(text: &mut String, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    text.push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
-}
-
-impl Value for bool {
-    fn push_to(self, text: &mut String) {
-        text.push(if self { '1' } else { '0' });
-    }
-}
-
-impl Value for f64 {
-    fn push_to(self, text: &mut String) {
-        // Below 2^53 a whole number is exact as an integer, and much faster to write.
-        if self.fract() == 0.0 && (0.0..9e15).contains(&self) {
-            push_integer(text, self as u64);
-        } else if self.is_finite() {
-            let _ = write!(text, "{self}");
-        } else if self.is_nan() {
-            text.push_str("NaN");
-        } else {
-            text.push_str(if self > 0.0 { "+Inf" } else { "-Inf" });
-        }
-    }
-}
-
-impl Value for std::time::Duration {
-    /// As seconds.
-    fn push_to(self, text: &mut String) {
-        self.as_secs_f64().push_to(text);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -369,7 +309,7 @@ mod tests {
         out.info("nines_slo_info", "Facts.").sample(&labels, true);
         out.counter("nines_probes_total", "Runs \\ so far.").sample(&labels, 7_u64);
         let mut phases = out.counter("nines_probe_phase_seconds_total", "Time.");
-        phases.sample_with(&labels, ("phase", "dns"), Duration::from_millis(1_500));
+        phases.sample_with(&labels, &Labels::of(&[("phase", "dns")]), Duration::from_millis(1_500));
         out.gauge("nines_never_seen", "Has no data.");
         out.gauge("nines_slo_exhaustion_seconds", "Left.").sample(&Labels::NONE, f64::INFINITY);
         let mut histogram = Histogram::new([1_000, 2_000_000].into());
@@ -377,7 +317,7 @@ mod tests {
         histogram.count(Duration::from_secs(3));
         out.histogram("nines_d_seconds", "D.").sample(&Labels::NONE, &histogram);
         assert_eq!(out.n_samples(), 4 + histogram_samples(2));
-        out.finish().expect("no deadline")
+        String::from_utf8(out.finish().expect("no deadline")).expect("text")
     }
 
     #[test]
@@ -436,11 +376,7 @@ mod tests {
 
     #[test]
     fn edges_are_canonical_seconds() {
-        let check = |micros, expect: &str| {
-            let mut text = String::new();
-            push_seconds(&mut text, micros);
-            assert_eq!(text, expect);
-        };
+        let check = |micros, expect| assert_eq!(edge_text(micros), expect);
         check(1_000, "0.001");
         check(10_000_000, "10.0");
         check(2_500_000, "2.5");

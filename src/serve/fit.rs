@@ -132,7 +132,7 @@ pub fn write(out: &mut Exposition, snapshot: &Snapshot) {
     for (labels, fit) in &fits {
         for (gate, finding) in fit.gates().filter(|(_, one)| one.answer != Answer::Unknown) {
             let holds = finding.answer == Answer::Pass;
-            family.sample_with(labels, ("gate", gate.word()), holds);
+            family.sample_with(labels, &Labels::of(&[("gate", gate.word())]), holds);
         }
     }
     let help = "The highest objective at which no gate of an application fails.";

@@ -3,6 +3,9 @@
 //! Renders what is there and computes nothing. What has no data has no sample; counters whose
 //! series are known start at 0. How many series a catalogue makes is [`series_count`].
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::engine::counters::{BASE_EDGES, Counters};
 use crate::engine::{Alert, AlertKind, Engine, Exhaustion, ProbeState, SloState, SloStatus};
 use crate::model::evidence::Evidence;
@@ -38,18 +41,19 @@ fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
     for (labels, counters) in &probes {
         family.sample(labels, &counters.latency);
     }
+    let phases = labels_of("phase", Phases::NAMES);
     let help = "Time spent in each phase of probes.";
     let mut family = out.counter("nines_probe_phase_seconds_total", help);
     for (labels, counters) in &probes {
-        for (phase, spent) in Phases::NAMES.iter().zip(counters.phases) {
-            family.sample_with(labels, ("phase", phase), spent);
+        for (phase, spent) in phases.iter().zip(counters.phases) {
+            family.sample_with(labels, phase, spent);
         }
     }
     let help = "When the first certificate of the chain that was shown last expires.";
     let mut family = out.gauge("nines_tls_certificate_not_after_timestamp_seconds", help);
     for (labels, counters) in &probes {
         if let Some(at) = counters.certificate_not_after {
-            family.sample(labels, at.as_secs_f64());
+            family.sample(labels, at);
         }
     }
 }
@@ -64,18 +68,20 @@ fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
     for (labels, counters) in probes {
         family.sample(labels, counters.runs);
     }
+    let reasons = labels_of("reason", BadReason::ALL.iter().map(|reason| reason.word()));
     let mut family =
         out.counter("nines_probe_failures_total", "Probes whose result was bad, by reason.");
     for (labels, counters) in probes {
-        for (reason, n) in BadReason::ALL.iter().zip(counters.failures) {
-            family.sample_with(labels, ("reason", reason.word()), n);
+        for (reason, n) in reasons.iter().zip(counters.failures) {
+            family.sample_with(labels, reason, n);
         }
     }
+    let reasons = labels_of("reason", UnknownReason::OF_PROBES.iter().map(|reason| reason.word()));
     let help = "Slots in which nothing could be measured, by reason.";
     let mut family = out.counter("nines_probe_unknown_total", help);
     for (labels, counters) in probes {
-        for (reason, n) in UnknownReason::OF_PROBES.iter().zip(counters.unknown) {
-            family.sample_with(labels, ("reason", reason.word()), n);
+        for (reason, n) in reasons.iter().zip(counters.unknown) {
+            family.sample_with(labels, reason, n);
         }
     }
     let help = "Whether the last result that was good or bad was good.";
@@ -89,9 +95,14 @@ fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
     let mut family = out.gauge("nines_probe_last_run_timestamp_seconds", help);
     for (labels, counters) in probes {
         if let Some(at) = counters.last_run {
-            family.sample(labels, at.as_secs_f64());
+            family.sample(labels, at);
         }
     }
+}
+
+/// One label with each of its values.
+fn labels_of(key: &str, values: impl IntoIterator<Item = &'static str>) -> Vec<Labels> {
+    values.into_iter().map(|value| Labels::of(&[(key, value)])).collect()
 }
 
 /// The SLOs with the label set that all their families share.
@@ -234,20 +245,25 @@ fn write_measures(out: &mut Exposition, slos: &Slos) {
         status.proof.supported_ppb.map(|ppb| f64::from(ppb) / f64::from(PPB))
     });
     let help = "When the SLO was last evaluated.";
-    write("nines_slo_last_evaluation_timestamp_seconds", help, |s| Some(s.at.as_secs_f64()));
+    let mut family = out.gauge("nines_slo_last_evaluation_timestamp_seconds", help);
+    for (labels, state) in slos {
+        if let Some(status) = &state.status {
+            family.sample(labels, status.at);
+        }
+    }
 }
 
 fn write_burn(out: &mut Exposition, slos: &Slos) {
     let help = "The burn rate over a window of the alert policy, as alerts are decided on it.";
+    let mut windows: BTreeMap<Duration, Labels> = BTreeMap::new();
     let mut family = out.gauge("nines_slo_burn_rate", help);
     for (labels, state) in slos {
-        if let Some(status) = &state.status {
-            for burn in &status.burns {
-                if let Some((numerator, denominator)) = status.burn(burn) {
-                    let window = format_duration(burn.window);
-                    let rate = numerator as f64 / denominator as f64;
-                    family.sample_with(labels, ("window", &window), rate);
-                }
+        let Some(status) = &state.status else { continue };
+        for burn in &status.burns {
+            let label = || Labels::of(&[("window", &format_duration(burn.window))]);
+            let window = windows.entry(burn.window).or_insert_with(label);
+            if let Some((numerator, denominator)) = status.burn(burn) {
+                family.sample_with(labels, window, numerator as f64 / denominator as f64);
             }
         }
     }
@@ -255,12 +271,12 @@ fn write_burn(out: &mut Exposition, slos: &Slos) {
 
 fn write_evidence(out: &mut Exposition, slos: &Slos) {
     let help = "1 for what may be claimed about the service, 0 for the other states.";
+    let states = Evidence::ALL.map(|state| (state, Labels::of(&[("state", state.words())])));
     let mut family = out.gauge("nines_slo_evidence", help);
     for (labels, state) in slos {
         if let Some(status) = &state.status {
-            for evidence in Evidence::ALL {
-                let holds = status.evidence == evidence;
-                family.sample_with(labels, ("state", evidence.words()), holds);
+            for (evidence, label) in &states {
+                family.sample_with(labels, label, status.evidence == *evidence);
             }
         }
     }
@@ -268,12 +284,13 @@ fn write_evidence(out: &mut Exposition, slos: &Slos) {
 
 fn write_alerts(out: &mut Exposition, slos: &Slos) {
     let help = "Whether the burn alert of this severity fires.";
+    let severities = Severity::ALL
+        .map(|severity| (AlertKind::of(severity), Labels::of(&[("severity", severity.word())])));
     let mut family = out.gauge("nines_slo_alert_firing", help);
     for (labels, state) in slos {
-        for severity in Severity::ALL {
-            let kind = AlertKind::of(severity);
-            if let Some(alert) = state.alerts.iter().find(|alert| alert.kind == kind) {
-                family.sample_with(labels, ("severity", severity.word()), Alert::is_firing(alert));
+        for (kind, severity) in &severities {
+            if let Some(alert) = state.alerts.iter().find(|alert| alert.kind == *kind) {
+                family.sample_with(labels, severity, Alert::is_firing(alert));
             }
         }
     }

@@ -4,6 +4,7 @@
 //! it passes on. Answers from memory: no request makes anything be probed, stored or sent.
 
 mod api;
+mod body;
 mod condition;
 mod connections;
 pub mod exposition;
@@ -14,6 +15,7 @@ mod fit;
 pub mod fuzz;
 pub mod metrics;
 mod negotiate;
+mod number;
 pub mod own;
 mod page;
 mod problem;

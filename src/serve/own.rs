@@ -43,7 +43,7 @@ pub fn write_reload(out: &mut Exposition, reading: ReloadReading) {
     let help = "When the configuration was last loaded successfully.";
     let mut family = out.gauge("nines_config_last_reload_success_timestamp_seconds", help);
     if let Some(at) = reading.success_at {
-        family.sample(&Labels::NONE, at.as_secs_f64());
+        family.sample(&Labels::NONE, at);
     }
 }
 

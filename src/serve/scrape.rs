@@ -1,12 +1,9 @@
 //! `/metrics`.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus::process_collector::ProcessCollector;
@@ -28,12 +25,12 @@ pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Respon
     let answer = negotiate::answer(&headers);
     let gzip = negotiate::accepts_gzip(&headers);
     let out = Exposition::new(answer.format).with_deadline(deadline);
+    let out = if gzip { out.gzipped() } else { out };
     let rendered = shared.clone().blocking(move || {
-        let text = render(&shared, out)?;
-        let bytes = if gzip { compressed(&text) } else { text.into_bytes() };
+        let body = render(&shared, out)?;
         // Late is late, whatever took so long.
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late { Err(Expired) } else { Ok(bytes) }
+        if late { Err(Expired) } else { Ok(body) }
     });
     let body = match rendered.await {
         Ok(Ok(body)) => body,
@@ -55,7 +52,7 @@ pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Respon
     response
 }
 
-fn render(shared: &Shared, mut out: Exposition) -> Result<String, Expired> {
+fn render(shared: &Shared, mut out: Exposition) -> Result<Vec<u8>, Expired> {
     let site = &shared.site;
     let settings = site.settings.load();
     // What the daemon tells may wait for a lock of its own, so the engine's is taken after it.
@@ -75,12 +72,4 @@ fn render(shared: &Shared, mut out: Exposition) -> Result<String, Expired> {
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let seconds: f64 = headers.get(TIMEOUT_HEADER)?.to_str().ok()?.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok().filter(|timeout| *timeout <= TIMEOUT_MAX)
-}
-
-/// The fastest level: the text repeats itself so much that more effort gains little.
-fn compressed(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 16), Compression::fast());
-    const WHY: &str = "writing to memory does not fail";
-    encoder.write_all(text.as_bytes()).expect(WHY);
-    encoder.finish().expect(WHY)
 }

@@ -14,7 +14,7 @@ fn scrape(engine: &Engine, format: Format) -> String {
     let mut out = Exposition::new(format);
     write(&mut out, engine, &["app.example/tier".to_owned(), "team".to_owned()]);
     write_self(&mut out);
-    out.finish().expect("no deadline")
+    String::from_utf8(out.finish().expect("no deadline")).expect("text")
 }
 
 fn write_self(out: &mut Exposition) {

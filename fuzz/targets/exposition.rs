@@ -65,7 +65,7 @@ pub fn run(bytes: &[u8]) {
         let mut out = Exposition::new(format);
         let labels = Labels::of(&[("a", first), ("b", second)]);
         out.gauge("nines_fuzz", about).sample(&labels, value);
-        let text = out.finish().expect("no deadline");
+        let text = String::from_utf8(out.finish().expect("no deadline")).expect("text");
         let lines: Vec<&str> = text.strip_suffix('\n').expect("an end").split('\n').collect();
         let n = if format == Format::OpenMetrics { 4 } else { 3 };
         assert_eq!(lines.len(), n, "{text:?}");

@@ -302,7 +302,7 @@ fn write_maintenance(out: &mut Exposition, slos: &Slos) {
     for (labels, state) in slos {
         for effect in Effect::ALL {
             let goes_on = state.ongoing(effect).is_some();
-            family.sample_with(labels, ("effect", effect.word()), goes_on);
+            family.sample_with(labels, &Labels::of(&[("effect", effect.word())]), goes_on);
         }
     }
 }

@@ -41,7 +41,7 @@ pub fn write_sources(out: &mut Exposition, readings: &[SourceReading]) {
     let mut family = out.counter("nines_source_failures_total", help);
     for (labels, reading) in all() {
         for (failure, n) in Failure::ALL.iter().zip(reading.failures) {
-            family.sample_with(labels, ("reason", failure.word()), n);
+            family.sample_with(labels, &Labels::of(&[("reason", failure.word())]), n);
         }
     }
     let help = "The last moment of which an answer of the source counted.";

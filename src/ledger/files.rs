@@ -59,8 +59,13 @@ impl Directory {
         refuse_foreign(path, disk.as_ref())?;
         let lock = lock(path)?;
         let directory = Directory { path: path.into(), disk, lock };
-        if !directory.has(DATABASE)? && directory.has(LOG)? {
-            return Err(LedgerError::Missing(directory.database()));
+        match directory.has(DATABASE)? {
+            // Its name may be in memory only: the process that gave it may have failed to sync.
+            true => sync_directory(path, directory.disk())?,
+            false if directory.has(LOG)? => {
+                return Err(LedgerError::Missing(directory.database()));
+            }
+            false => {}
         }
         Ok(directory)
     }

@@ -8,6 +8,7 @@ pub mod history;
 pub mod reload;
 
 mod core;
+mod deliveries;
 mod faults;
 mod own;
 
@@ -24,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{self, Clock};
 use crate::engine::isolation::HOLD_LATE_MAX;
 use crate::engine::schedule::Grid;
-use crate::engine::{self, Effect, Engine};
+use crate::engine::{self, Counted, Effect, Engine};
 use crate::ledger::{self, Ledger, Writer};
 use crate::model::settings::Alerting;
 use crate::model::{Catalog, Probe, ProbeId, Record, SeriesId, Settings, Timestamp};
@@ -34,6 +35,7 @@ use crate::serve::{self, Command, Load, Readiness, Server, Site};
 use crate::source::{self, Servers, Sources};
 
 use self::core::Core;
+use self::deliveries::Deliveries;
 use self::faults::Faults;
 use own::Own;
 use reload::{Loaded, Parts, Reloader, Request, Source};
@@ -103,10 +105,10 @@ impl Daemon {
         };
         let (swaps, swaps_out) = mpsc::channel(1);
         let (core, core_ended) = core.spawn(inbox, swaps_out)?;
-
-        let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
+        let (commands, heard) = mpsc::channel(MAX_COMMANDS);
         let readiness = watch_ledger(Arc::clone(&writer));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let deliveries = Deliveries::new(sources.boxes(), &writer, clock);
         let reloader = Reloader {
             source,
             fingerprint,
@@ -125,7 +127,7 @@ impl Daemon {
         let reloader = tokio::spawn(reloader.work(requests));
         let archive = Arc::new(history::LedgerArchive::new(&settings.load()));
         let site =
-            Site { engine, settings, own, archive, readiness, load, commands: commands_in, clock };
+            Site { engine, settings, own, archive, deliveries, readiness, load, commands, clock };
         let (server, stop_server) = start_serving(server, site);
         Ok(Daemon {
             address,
@@ -138,7 +140,7 @@ impl Daemon {
             writer,
             server,
             stop_server,
-            commands,
+            commands: heard,
         })
     }
 
@@ -330,19 +332,44 @@ async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Ali
     let now = clock.now();
     // The prober starts with the slots that are due after this moment.
     let after = now.plus(Duration::from_micros(1));
-    let first_due = |probe: &Probe| Grid::of(probe, &settings.vantage).first_due_at_or_after(after);
-    let orders = source::orders(
-        &probes(&engine, &series),
-        |id| of_sources.remove(&format!("{}{id}", source::STATE)),
-        |series, probe| (first_due(probe), engine.counted_until(series)),
-    );
+    let mut effects = Vec::new();
+    let orders = resume_sources(&mut engine, &series, &mut of_sources, now, &mut effects);
+    let begin_of: BTreeMap<ProbeId, Timestamp> =
+        orders.iter().map(|order| (order.probe.id.clone(), order.first)).collect();
+    let first_due = |probe: &Probe| {
+        let grid = || Grid::of(probe, &settings.vantage).first_due_at_or_after(after);
+        begin_of.get(&probe.id).copied().unwrap_or_else(grid)
+    };
     for objection in engine.objections(engine.catalog()) {
         tracing::error!(objection, "the Correction goes on as it took effect");
     }
-    let effects = engine.start(first_due, now);
+    effects.extend(engine.start(first_due, now));
     reload::tell_undeclared(&engine);
     let writer = keep(Arc::new(Writer::start(ledger, clock)?), effects).await?;
     Ok(Alive { engine, series, writer, clock, now, history_end, orders })
+}
+
+/// Where each source goes on; accounts for what was sent to it and is in no slot yet.
+fn resume_sources(
+    engine: &mut Engine,
+    series: &BTreeMap<ProbeId, SeriesId>,
+    of_sources: &mut BTreeMap<String, String>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Vec<source::Order> {
+    let mut orders = Vec::new();
+    for (series, probe) in probes(engine, series) {
+        let kept = of_sources.remove(&format!("{}{}", source::STATE, probe.id));
+        let same = engine.step(series) == Some(probe.interval);
+        let history = (engine.next_due(series).filter(|_| same), engine.counted_until(series));
+        let resumed = source::resume(&(series, probe), kept, history, now);
+        let Some((order, runs)) = resumed else { continue };
+        for run in runs {
+            engine.count(Counted { series, run, state: None }, effects);
+        }
+        orders.push(order);
+    }
+    orders
 }
 
 /// Opens the ledger and rebuilds the engine's state from it.

@@ -212,6 +212,11 @@ impl Engine {
         self.line_of.get(&series).and_then(|line| self.lines[*line].counted_until)
     }
 
+    /// From one slot of this series to the next; none for a series that nothing declares.
+    pub fn step(&self, series: SeriesId) -> Option<Duration> {
+        self.line_of.get(&series).map(|line| self.lines[*line].roll.step())
+    }
+
     /// When the first slot of this series is due that is not accounted for; none before any.
     pub fn next_due(&self, series: SeriesId) -> Option<Timestamp> {
         self.line_of.get(&series).and_then(|line| self.lines[*line].roll.next_due())
@@ -508,9 +513,11 @@ impl Engine {
 
     /// After how long without anything known data is missing.
     fn quiet(&self, state: &SloState) -> Duration {
-        let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
-        let interval = lines.filter(|roll| !roll.is_complete()).map(Roll::step).max();
-        alert::quiet_after(interval.unwrap_or_default())
+        let lines = || state.account.lines.iter().map(|line| &self.lines[*line]);
+        let open = || lines().filter(|line| !line.roll.is_complete());
+        let interval = open().map(|line| line.roll.step()).max();
+        let patience = open().map(|line| line.patience).max().unwrap_or_default();
+        alert::quiet_after(interval.unwrap_or_default()) + patience
     }
 
     /// No data: nothing known in the last while, or results that do not come at all.

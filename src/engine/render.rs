@@ -45,8 +45,11 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
 
 /// Who counts in place of a probe.
 fn source_json(source: &Source) -> Value {
-    let Source::Prometheus(prometheus) = source;
-    json!({"kind": source.kind(), "server": prometheus.server.as_str()})
+    let server = match source {
+        Source::Prometheus(prometheus) => Some(prometheus.server.as_str()),
+        Source::Push(_) => None,
+    };
+    json!({"kind": source.kind(), "server": server})
 }
 
 fn target_json(target: &NotificationTarget) -> Value {

@@ -1,4 +1,4 @@
-//! Who counts in place of a probe: a Prometheus that is asked.
+//! Who counts in place of a probe: a Prometheus that is asked, or somebody who sends results.
 //!
 //! Says what is asked and expected, and does nothing of it.
 
@@ -13,13 +13,24 @@ use super::name::Name;
 pub enum Source {
     /// A Prometheus is asked.
     Prometheus(Prometheus),
+    /// Results are sent by those who have them.
+    Push(Push),
 }
 
 impl Source {
+    /// How long after the end of an interval it is known what was counted in it, at most.
+    pub const fn patience(&self) -> Duration {
+        match self {
+            Source::Prometheus(_) => Duration::ZERO,
+            Source::Push(push) => push.grace,
+        }
+    }
+
     /// The word for the kind, as in the spec language.
     pub const fn kind(&self) -> &'static str {
         match self {
             Source::Prometheus(_) => "prometheus",
+            Source::Push(_) => "push",
         }
     }
 }
@@ -28,8 +39,18 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Prometheus(prometheus) => write!(f, "Prometheus `{}`", prometheus.server),
+            Source::Push(_) => f.write_str("results that are sent here"),
         }
     }
+}
+
+/// Results that others send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// The file with the token that they must show.
+    pub token_file: PathBuf,
+    /// How long after the end of an interval its results are still taken.
+    pub grace: Duration,
 }
 
 /// What a Prometheus is asked.

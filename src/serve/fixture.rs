@@ -20,6 +20,7 @@ use crate::model::{
     Settings, Slo, Timestamp, Verdict,
 };
 
+use super::results::Undelivered;
 use super::{Command, Exposition, Load, Readiness, Site};
 
 /// The moment at which the platform is looked at.
@@ -232,6 +233,7 @@ pub fn held(engine: Engine) -> Held {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
         archive: Arc::new(|_: &Question<'_>| Ok(BTreeMap::new())),
+        deliveries: Arc::new(|_| Err(Undelivered::NotKept("nobody takes it".to_owned()))),
         readiness,
         load,
         commands: sender,

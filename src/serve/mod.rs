@@ -21,6 +21,7 @@ mod page;
 mod problem;
 mod promapi;
 mod report;
+pub mod results;
 mod routes;
 mod scrape;
 mod server;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -19,9 +19,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::connections::Connections;
 use super::problem::Problem;
 use super::site::{Command, Readiness, ReloadFailure, Site};
-use super::{api, fit, page, promapi, report, scrape};
+use super::{api, fit, page, promapi, report, results, scrape};
 
-/// Most bytes of a request's body; nothing here reads one.
+/// Most bytes of a request's body, which only results that are sent here need.
 const MAX_BODY: u64 = 64 * 1024;
 /// How long an answer may take to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,10 +83,12 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .route("/api/v1/agreements", get(report::agreements))
         .route("/api/v1/slos", get(api::slos))
         .route("/api/v1/slos/{service}/{slo}", get(api::slo))
+        .route("/api/v1/slos/{service}/{slo}/results", post(results::deliver))
         .route("/api/v1/alerts", get(promapi::alerts))
         .route("/api/v1/rules", get(promapi::rules))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY as usize))
         .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
         .layer(middleware::from_fn(guard))
         .with_state(shared)

@@ -11,6 +11,7 @@ use crate::model::{Settings, Timestamp};
 
 use super::own::SelfMetrics;
 use super::report::Archive;
+use super::results::Deliveries;
 
 /// Everything that is served. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Site {
     pub own: Arc<dyn SelfMetrics>,
     /// The past beyond what the engine remembers.
     pub archive: Arc<dyn Archive>,
+    /// Where results go that others send.
+    pub deliveries: Arc<dyn Deliveries>,
     /// Whether `/-/ready` says so.
     pub readiness: watch::Receiver<Readiness>,
     /// How the configuration was last loaded.

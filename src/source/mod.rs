@@ -7,6 +7,7 @@
 
 mod meters;
 mod prometheus;
+mod push;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +18,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::engine::intake::Intake;
 use crate::engine::isolation::{Counted, Report};
 use crate::engine::sampler::{Answer, Failure, MAX_GAP, Part, Sampler};
 use crate::engine::schedule::Grid;
 use crate::model::source::{self, Server, Source};
-use crate::model::{Egress, Probe, ProbeId, Run, SeriesId, Timestamp, UnknownReason, Verdict};
+use crate::model::{Egress, Probe, Run, SeriesId, Timestamp, UnknownReason, Verdict};
 
 pub use self::meters::{Meters, Reading};
 pub use self::prometheus::ServerError;
 use self::prometheus::{Prometheus, Refusal};
+use self::push::Closer;
+pub use self::push::{PostBoxes, PushError};
 
 /// Under this prefix, with the probe's id behind it, is kept what a source needs to go on.
 pub const STATE: &str = "source/";
@@ -87,6 +91,7 @@ pub struct Order {
 pub struct Sources {
     tasks: BTreeMap<SeriesId, Task>,
     servers: Servers,
+    boxes: Arc<PostBoxes>,
     meters: Arc<Meters>,
     clock: Clock,
     sink: mpsc::Sender<Vec<Report>>,
@@ -116,7 +121,8 @@ impl Sources {
         sink: mpsc::Sender<Vec<Report>>,
     ) -> Self {
         let meters = Arc::new(Meters::default());
-        let mut sources = Sources { tasks: BTreeMap::new(), servers, meters, clock, sink };
+        let (tasks, boxes) = (BTreeMap::new(), Arc::default());
+        let mut sources = Sources { tasks, servers, boxes, meters, clock, sink };
         orders.into_iter().for_each(|order| sources.begin(order));
         sources
     }
@@ -124,6 +130,11 @@ impl Sources {
     /// What they have counted about themselves.
     pub fn meters(&self) -> Arc<Meters> {
         Arc::clone(&self.meters)
+    }
+
+    /// Where results go that others send.
+    pub fn boxes(&self) -> Arc<PostBoxes> {
+        Arc::clone(&self.boxes)
     }
 
     /// The servers that are asked.
@@ -152,7 +163,8 @@ impl Sources {
                 }
             }
         }
-        for (series, probe) in probes.iter().filter(|(_, probe)| of(probe).is_some()) {
+        let sources = probes.iter().filter(|(_, probe)| probe.check.source().is_some());
+        for (series, probe) in sources {
             if self.tasks.contains_key(series) {
                 continue;
             }
@@ -171,47 +183,83 @@ impl Sources {
         }
         for (series, was) in stopped {
             self.meters.forget(&was.0.id);
+            self.boxes.remove(&was.0.id);
             self.give_up(series, Some(was), at).await;
         }
     }
 
     /// The slots of a source that is no more, up to its end.
     async fn give_up(&self, series: SeriesId, was: Option<(Probe, Progress)>, at: Timestamp) {
-        let Some((probe, Progress { due, .. })) = was else { return };
-        let n = at.since(due).as_micros().div_ceil(probe.interval.as_micros().max(1));
+        let Some((probe, Progress { due, kept })) = was else { return };
+        let step = probe.interval;
+        let n = at.since(due).as_micros().div_ceil(step.as_micros().max(1));
         let n = u32::try_from(n).unwrap_or(u32::MAX);
-        if n > 0 {
-            let verdict = Verdict::Unknown(UnknownReason::Source);
-            let run = Run { start: due, step: probe.interval, n, verdict, class: 0 };
-            // An error says that the engine has ended, which tells it elsewhere.
-            let _ = self.sink.send(vec![Report::Missed(series, run)]).await;
-        }
+        let reason = UnknownReason::Source;
+        let verdict = Verdict::Unknown(reason);
+        let runs = match probe.check.source() {
+            _ if n == 0 => Vec::new(),
+            Some(Source::Push(_)) => {
+                let intake = Intake::new(step, Some(&kept), due);
+                push::runs(&intake, step, (due, due.plus(step.saturating_mul(n))), reason)
+            }
+            _ => vec![Run { start: due, step, n, verdict, class: 0 }],
+        };
+        let reports =
+            runs.into_iter().map(|run| Report::Counted(Counted { series, run, state: None }));
+        // An error says that the engine has ended, which tells it elsewhere.
+        let _ = self.sink.send(reports.collect()).await;
     }
 
     fn begin(&mut self, order: Order) {
-        let Some(asked) = of(&order.probe) else { return };
+        let Some(source) = order.probe.check.source().cloned() else { return };
         let (stop, stopped) = oneshot::channel();
-        let server = self.servers.of(asked);
         self.meters.expect(&order.probe.id);
-        let sampler = Sampler::new(
-            asked.clone(),
-            order.probe.interval,
-            order.kept.as_deref(),
-            order.counted_until,
-        );
-        let follower = Follower {
+        let (series, probe) = (order.series, order.probe.clone());
+        let (server, handle) = match source {
+            Source::Prometheus(asked) => {
+                let server = self.servers.of(&asked);
+                let follower = self.follower(&order, asked, server.clone());
+                (server, tokio::spawn(follower.follow(order.first, stopped)))
+            }
+            Source::Push(push) => {
+                let closer = self.closer(&order, &push);
+                (None, tokio::spawn(closer.follow(order.first, stopped)))
+            }
+        };
+        self.tasks.insert(series, Task { probe, server, stop, handle });
+    }
+
+    fn follower(
+        &self,
+        order: &Order,
+        asked: source::Prometheus,
+        server: Option<Arc<Prometheus>>,
+    ) -> Follower {
+        let (step, kept) = (order.probe.interval, order.kept.as_deref());
+        Follower {
             series: order.series,
             probe: order.probe.clone(),
-            asked: asked.clone(),
-            server: server.clone(),
-            sampler,
+            sampler: Sampler::new(asked.clone(), step, kept, order.counted_until),
+            asked,
+            server,
             meters: Arc::clone(&self.meters),
             clock: self.clock,
             sink: self.sink.clone(),
             failing: None,
-        };
-        let handle = tokio::spawn(follower.follow(order.first, stopped));
-        self.tasks.insert(order.series, Task { probe: order.probe, server, stop, handle });
+        }
+    }
+
+    fn closer(&self, order: &Order, push: &source::Push) -> Closer {
+        let intake = Intake::new(order.probe.interval, order.kept.as_deref(), order.first);
+        Closer {
+            series: order.series,
+            probe: order.probe.clone(),
+            grace: push.grace,
+            post: self.boxes.open(&order.probe, push, intake),
+            meters: Arc::clone(&self.meters),
+            clock: self.clock,
+            sink: self.sink.clone(),
+        }
     }
 
     /// Asks no more. Slots that are open stay so.
@@ -224,8 +272,10 @@ impl Sources {
 }
 
 fn of(probe: &Probe) -> Option<&source::Prometheus> {
-    let Source::Prometheus(asked) = probe.check.source()?;
-    Some(asked)
+    match probe.check.source()? {
+        Source::Prometheus(asked) => Some(asked),
+        Source::Push(_) => None,
+    }
 }
 
 fn same_server(one: &Option<Arc<Prometheus>>, other: &Option<Arc<Prometheus>>) -> bool {
@@ -348,7 +398,7 @@ impl Follower {
 }
 
 /// By how much the wall clock, which servers go by, is ahead of ours, in microseconds.
-fn offset(clock: Clock) -> i64 {
+pub fn offset(clock: Clock) -> i64 {
     let offset = clock.wall_offset_micros();
     if offset.abs() < UNREMARKABLE_OFFSET { 0 } else { offset }
 }
@@ -370,17 +420,23 @@ fn split(answer: Result<Answer, Refusal>) -> (Result<Answer, Failure>, Option<St
     }
 }
 
-/// The sources among these probes, each with the first slot that it is asked for.
-pub fn orders<'a>(
-    probes: impl IntoIterator<Item = &'a (SeriesId, Probe)>,
-    mut kept: impl FnMut(&ProbeId) -> Option<String>,
-    mut first: impl FnMut(SeriesId, &Probe) -> (Timestamp, Option<Timestamp>),
-) -> Vec<Order> {
-    let sources = probes.into_iter().filter(|(_, probe)| of(probe).is_some());
-    let order = |(series, probe): &(SeriesId, Probe)| {
-        let (from, counted_until) = first(*series, probe);
-        let (series, probe) = (*series, probe.clone());
-        Order { series, kept: kept(&probe.id), probe, first: from, counted_until }
+/// Where a source goes on in a process that begins to live at `now`, with the runs of the slots
+/// before that it must account for. `next` is the first slot that no history has, if the grid is
+/// still the same.
+pub fn resume(
+    (series, probe): &(SeriesId, Probe),
+    kept: Option<String>,
+    (next, counted_until): (Option<Timestamp>, Option<Timestamp>),
+    now: Timestamp,
+) -> Option<(Order, Vec<Run>)> {
+    let source = probe.check.source()?;
+    let grid = Grid::of(probe, "");
+    // Before its first slot is closed, only what was kept says where it began.
+    let known = || Intake::open_since(probe.interval, kept.as_deref()?);
+    let (first, runs) = match (source, next.or_else(known)) {
+        (Source::Push(push), Some(next)) => push::resume(probe, push, kept.as_deref(), next, now),
+        _ => (grid.first_due_at_or_after(now.plus(Duration::from_micros(1))), Vec::new()),
     };
-    sources.map(order).collect()
+    let (series, probe) = (*series, probe.clone());
+    Some((Order { series, probe, first, kept, counted_until }, runs))
 }

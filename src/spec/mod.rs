@@ -16,6 +16,7 @@ mod reference;
 mod resolve;
 pub mod schema;
 mod servers;
+mod sli;
 mod tree;
 mod value;
 

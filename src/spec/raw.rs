@@ -16,6 +16,7 @@ pub(super) use super::leaf::{
     Window, has_user_info,
 };
 use super::mirror::{Rule, mirror};
+pub(super) use super::sli::{Latency, PrometheusSli, PushSli};
 use super::value::{Int, List, Map, Maybe, OneOrMany, Text, words};
 use crate::model::catalog::{Impact, SupportHours, UnknownPolicy};
 use crate::model::check::{Connection, Endpoint, HttpVersion};
@@ -322,6 +323,8 @@ mirror! {
         optional "probes" => probes: List<Name, 1, 256>;
         /// Counters of a Prometheus that count in place of probes.
         optional "prometheus" => prometheus: PrometheusSli;
+        /// Results that others send, which count in place of probes.
+        optional "push" => push: PushSli;
         /// Makes slow answers bad.
         optional "latency" => latency: Latency;
         /// The promised share of good, above 0 and below 1, such as `99.95%` or `0.9995`; up to
@@ -341,25 +344,7 @@ mirror! {
         /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
         optional "alerting" => alerting: Alerting;
     }
-    later &["push"];
-    rules &[Rule::AtMostOne(&["probe", "probes", "prometheus"])];
-}
-
-mirror! {
-    /// Counters of a Prometheus, in place of probes: two of `good`, `bad` and `total`.
-    struct PrometheusSli {
-        /// The server, by its name in the operator's config.
-        required "server" => server: Name;
-        /// PromQL: counters of good events.
-        optional "good" => good: Text<8_192>;
-        /// PromQL: counters of bad events.
-        optional "bad" => bad: Text<8_192>;
-        /// PromQL: counters of all events.
-        optional "total" => total: Text<8_192>;
-        /// From one question to the next, 1s to 5m, not less than the server's scrape interval.
-        /// Default: that of the server in the operator's config.
-        optional "interval" => interval: Duration;
-    }
+    rules &[Rule::AtMostOne(&["probe", "probes", "prometheus", "push"])];
 }
 
 mirror! {
@@ -400,14 +385,6 @@ mirror! {
     struct RatioTimeslices {
         /// How long a slice is, in whole minutes.
         required "slice" => slice: Duration;
-    }
-}
-
-mirror! {
-    /// Which answers are fast enough.
-    struct Latency {
-        /// Good means succeeded and took at most this long.
-        required "under" => under: Duration;
     }
 }
 

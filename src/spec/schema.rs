@@ -112,6 +112,7 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::Tls>(),
             table::<raw::Slo>(),
             table::<raw::PrometheusSli>(),
+            table::<raw::PushSli>(),
             table::<raw::CalendarWindow>(),
             table::<raw::SliceMethod>(),
             table::<raw::Timeslices>(),

@@ -32,6 +32,7 @@ mod e2e_self_isolation;
 mod e2e_self_limits;
 mod e2e_self_time;
 mod e2e_source_prometheus;
+mod e2e_source_push;
 mod e2e_surface;
 mod ledger;
 mod ledger_commands;

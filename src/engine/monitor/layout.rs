@@ -18,8 +18,8 @@ use crate::engine::slices::Slices;
 use crate::engine::state::{Account, ProbeState, SloState};
 use crate::engine::steady::Steady;
 use crate::model::{
-    Catalog, Outcome, Probe, ProbeId, Record, Run, SeriesId, Service, Slo, Tally, Timestamp,
-    Verdict,
+    Catalog, Outcome, Probe, ProbeId, Record, Run, SeriesId, Service, Slo, Source, Tally,
+    Timestamp, Verdict,
 };
 
 /// One series on its way into history.
@@ -29,6 +29,8 @@ pub(super) struct Line {
     pub feeds: Vec<Feed>,
     /// Whether somebody else counts its slots.
     pub counted: bool,
+    /// How long after its end a slot may be known.
+    pub patience: Duration,
     /// Where the last slot ends that was counted by somebody else.
     pub counted_until: Option<Timestamp>,
 }
@@ -47,7 +49,14 @@ impl Line {
     /// A line that feeds nothing yet.
     pub fn new(series: SeriesId, step: Duration) -> Self {
         let roll = Roll::new(series, step, Vec::new());
-        Line { roll, feeds: Vec::new(), counted: false, counted_until: None }
+        let (feeds, patience) = (Vec::new(), Duration::ZERO);
+        Line { roll, feeds, counted: false, patience, counted_until: None }
+    }
+
+    /// Says whether somebody else counts in place of this probe.
+    pub fn count_by(&mut self, probe: &Probe) {
+        self.counted = probe.check.source().is_some();
+        self.patience = probe.check.source().map(Source::patience).unwrap_or_default();
     }
 
     /// The thresholds that slots which are not accounted for yet may be held to, ascending.
@@ -130,7 +139,7 @@ impl Engine {
                 if let Some(series) = series_of.get(&probe.id) {
                     self.probes.push(self.probe_state(probe, *series, &service.slos));
                     let mut line = Line::new(*series, probe.interval);
-                    line.counted = probe.check.source().is_some();
+                    line.count_by(probe);
                     self.add_line(line);
                 }
             }

@@ -74,7 +74,7 @@ impl Engine {
                 let Some(&series) = series_of.get(&probe.id) else { continue };
                 let mut line =
                     lines.remove(&series).unwrap_or_else(|| Line::new(series, probe.interval));
-                line.counted = probe.check.source().is_some();
+                line.count_by(probe);
                 let was = probes.remove(&series);
                 let stays = was.as_ref().is_some_and(|w| w.probe.interval == probe.interval);
                 if !stays {

@@ -1,4 +1,4 @@
-//! Who counts in place of a probe: a Prometheus that is asked.
+//! Who counts in place of a probe: a Prometheus that is asked, or results that others send.
 //!
 //! Each becomes a probe that does nothing, under the name of its SLO, so that its slots have a
 //! grid, a history and a place in the ledger like all others.
@@ -9,23 +9,30 @@ use super::parts::within;
 use super::{Context, raw};
 use crate::model::catalog::{Method, Probe, UnknownPolicy};
 use crate::model::check::Check;
-use crate::model::source::{Measure, Prometheus, Server, Source};
+use crate::model::source::{Measure, Prometheus, Push, Server, Source};
+use crate::model::time::format_duration;
 use crate::model::{Name, ProbeId};
 use crate::spec::mirror::{Field, Given};
 use crate::spec::problem::{At, Problems};
 
 /// Shortest and longest interval of a source. A Prometheus looks back five minutes.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Shortest and longest interval of results that are sent.
+const PUSH_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+/// Shortest and longest time for which results are waited for.
+const GRACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+
 /// The source of an SLO that has one, as a probe; none of both if it is wrong.
 pub(super) fn source(
     service: Option<&Name>,
     raw: &raw::Slo,
     cx: &mut Context,
 ) -> Option<Option<Probe>> {
-    let built = match &raw.prometheus {
-        Field::Absent => return Some(None),
-        Field::Given(given) => prometheus(given, cx),
-        Field::Broken => None,
+    let built = match (&raw.prometheus, &raw.push) {
+        (Field::Absent, Field::Absent) => return Some(None),
+        (Field::Given(given), _) => prometheus(given, cx),
+        (_, Field::Given(given)) => push(given, cx),
+        _ => None,
     };
     if let Field::Given(latency) = &raw.latency {
         let problem = cx.problems.error(&latency.at, "a latency of what somebody else counts");
@@ -101,6 +108,27 @@ pub(in crate::spec) fn of_open(
     let (interval, timeout) = server_of(&prometheus.server, &slo.at, cx);
     let source = Source::Prometheus(prometheus.clone());
     probe((service, &slo.value), source, interval, timeout.min(interval)).flatten()
+}
+
+fn push(given: &Given<raw::PushSli>, cx: &mut Context) -> Option<(Source, Duration, Duration)> {
+    let raw = &given.value;
+    let token_file = raw.token_file.given().and_then(|path| cx.file(path));
+    let interval = raw.interval.given();
+    let interval = interval.and_then(|given| within(given, PUSH_INTERVAL, cx.problems));
+    let grace = raw.grace.given().and_then(|given| within(given, GRACE, cx.problems));
+    let interval = whole(raw.interval.given()?, interval?, cx.problems)?;
+    let source = Source::Push(Push { token_file: token_file?, grace: grace? });
+    Some((source, interval, interval))
+}
+
+/// An interval in whole seconds.
+fn whole(given: &Given<Duration>, interval: Duration, problems: &mut Problems) -> Option<Duration> {
+    if interval.subsec_nanos() == 0 {
+        return Some(interval);
+    }
+    let message = format!("{} is not a whole number of seconds", format_duration(interval));
+    problems.error(&given.at, message).expected("a duration in whole seconds");
+    None
 }
 
 /// How many events were in an interval that nobody counted is not known, so they can only be

@@ -69,7 +69,6 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
         );
     }
     let good = "objective: 99%, window: 30d";
-    check(slo(&format!("{good}, push: 1")), "6:49 spec.slos[0].push", "`push`");
     check(http(", version: http3"), "5:56 spec.probes[0].http.version", "`http3`");
 }
 

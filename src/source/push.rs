@@ -1,0 +1,207 @@
+//! Results that others send: a post box for each SLO, emptied interval by interval.
+//!
+//! What it keeps true: whoever delivers has shown the token of that SLO; what must be kept is
+//! handed on in the order in which it was taken. Of a token only a hash is held, and not for long.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Meters, Progress, STATE};
+use crate::clock::Clock;
+use crate::engine::intake::{Intake, Refused, Sent};
+use crate::engine::isolation::{Counted, Report};
+use crate::engine::sampler::Failure;
+use crate::engine::schedule::Grid;
+use crate::model::source::Push;
+use crate::model::{Probe, ProbeId, Record, Run, SeriesId, Timestamp, UnknownReason, Verdict};
+
+/// Largest token, in bytes.
+const MAX_TOKEN: u64 = 16 * 1024;
+
+/// Why results are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// No SLO of this name takes results.
+    #[error("no results are expected for {0}: it has no `push` in its spec")]
+    NotExpected(String),
+    /// Another token than that of the SLO.
+    #[error("this is not the token of {0}")]
+    Token(String),
+    /// The file with the token cannot be read.
+    #[error("the token_file of {slo} cannot be read: {source}")]
+    TokenFile {
+        /// The SLO.
+        slo: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The results themselves.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// The post boxes of every SLO that takes results.
+#[derive(Debug, Default)]
+pub struct PostBoxes(Mutex<BTreeMap<ProbeId, Arc<PostBox>>>);
+
+/// The post box of one SLO.
+#[derive(Debug)]
+pub(super) struct PostBox {
+    id: ProbeId,
+    push: Push,
+    intake: Mutex<Intake>,
+}
+
+impl PostBoxes {
+    /// Takes a delivery at `now`, once under its key; what must be kept before it is acknowledged
+    /// is handed to `keep`. Reads a file.
+    ///
+    /// # Errors
+    /// Why nothing of it is taken.
+    pub fn deliver(
+        &self,
+        slo: &str,
+        (token, key): (&str, &str),
+        sent: &[Sent],
+        now: Timestamp,
+        keep: impl FnOnce(Record),
+    ) -> Result<(), PushError> {
+        let found = slo.parse::<ProbeId>().ok().and_then(|id| self.all().get(&id).cloned());
+        let post = found.ok_or_else(|| PushError::NotExpected(slo.to_owned()))?;
+        let slo = || slo.to_owned();
+        let expected = read_token(&post.push.token_file)
+            .map_err(|source| PushError::TokenFile { slo: slo(), source })?;
+        if !is_same(digest(&SHA256, token.as_bytes()).as_ref(), expected.as_ref()) {
+            return Err(PushError::Token(slo()));
+        }
+        let mut intake = post.intake();
+        intake.take(key, sent, now)?;
+        // Under the lock, so that a later state never comes before an earlier one.
+        keep(Record::State { name: format!("{STATE}{}", post.id), json: intake.kept() });
+        Ok(())
+    }
+
+    pub(super) fn open(&self, probe: &Probe, push: &Push, intake: Intake) -> Arc<PostBox> {
+        let (id, intake) = (probe.id.clone(), Mutex::new(intake));
+        let post = Arc::new(PostBox { id: id.clone(), push: push.clone(), intake });
+        self.all().insert(id, Arc::clone(&post));
+        post
+    }
+
+    pub(super) fn remove(&self, id: &ProbeId) {
+        self.all().remove(id);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<ProbeId, Arc<PostBox>>> {
+        // A writer cannot leave it half-written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PostBox {
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        // A delivery is checked before it changes anything.
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A hash of the token in a file.
+fn read_token(path: &Path) -> std::io::Result<ring::digest::Digest> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_TOKEN).read_to_string(&mut text)?;
+    match text.trim() {
+        "" => Err(std::io::Error::other("it is empty")),
+        token => Ok(digest(&SHA256, token.as_bytes())),
+    }
+}
+
+/// Whether two hashes are the same, in the same time whichever byte differs.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let differ = one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b));
+    one.len() == other.len() && differ == 0
+}
+
+/// Closes the intervals of one post box on time.
+pub(super) struct Closer {
+    pub series: SeriesId,
+    pub probe: Probe,
+    pub grace: Duration,
+    pub post: Arc<PostBox>,
+    pub meters: Arc<Meters>,
+    pub clock: Clock,
+    pub sink: mpsc::Sender<Vec<Report>>,
+}
+
+impl Closer {
+    /// Closes each interval from `due` on once its grace is over, until told to stop.
+    pub async fn follow(self, mut due: Timestamp, mut stop: oneshot::Receiver<()>) -> Progress {
+        loop {
+            let end = due.plus(self.probe.interval);
+            tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                () = tokio::time::sleep_until(self.clock.instant(end.plus(self.grace))) => {}
+            }
+            let verdict = self.post.intake().close(due);
+            let known = matches!(verdict, Verdict::Counted(_));
+            self.meters.slots(&self.probe.id, known, 1);
+            let failure = (!known).then_some(Failure::Absent);
+            self.meters.outcome(&self.probe.id, failure, None, end);
+            let run = Run { start: due, step: self.probe.interval, n: 1, verdict, class: 0 };
+            due = end;
+            let counted = Counted { series: self.series, run, state: None };
+            if self.sink.send(vec![Report::Counted(counted)]).await.is_err() {
+                break;
+            }
+        }
+        Progress { due, kept: self.post.intake().kept() }
+    }
+}
+
+/// Where a post box goes on after a restart: the first interval whose results are still taken,
+/// and the runs of all before it from `next` on, which was the first that no history has.
+pub fn resume(
+    probe: &Probe,
+    push: &Push,
+    kept: Option<&str>,
+    next: Timestamp,
+    now: Timestamp,
+) -> (Timestamp, Vec<Run>) {
+    let step = probe.interval;
+    let closed = now.minus(step).minus(push.grace).plus(Duration::from_micros(1));
+    let open = Grid::of(probe, "").first_due_at_or_after(closed).max(next);
+    let intake = Intake::new(step, kept, next);
+    (open, runs(&intake, step, (next, open), UnknownReason::NotRunning))
+}
+
+/// Every interval due in `[from, to)`, with what was sent for it; `reason` says why the others
+/// are unknown.
+pub(super) fn runs(
+    intake: &Intake,
+    step: Duration,
+    (from, to): (Timestamp, Timestamp),
+    reason: UnknownReason,
+) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut next = from;
+    let known = intake.slots(from, to).into_iter().map(|(due, verdict)| (due, Some(verdict)));
+    for (due, verdict) in known.chain([(to, None)]) {
+        let n = due.since(next).as_micros().div_ceil(step.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if n > 0 {
+            let verdict = Verdict::Unknown(reason);
+            runs.push(Run { start: next, step, n, verdict, class: 0 });
+        }
+        if let Some(verdict) = verdict {
+            runs.push(Run { start: due, step, n: 1, verdict, class: 0 });
+        }
+        next = due.plus(step);
+    }
+    runs
+}

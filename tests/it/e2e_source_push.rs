@@ -1,0 +1,137 @@
+//! Results that others send: what was acknowledged is counted, once, over `kill -9` and however
+//! often it is sent; what must not be taken is refused by name.
+
+use std::time::Duration;
+
+use nines::model::Tally;
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, http, until};
+
+const SOON: Duration = Duration::from_secs(60);
+const SLO: &str = "jobs/backups";
+const TOKEN: &str = "a-token-of-the-test";
+
+const SPECS: &str = r#"
+apiVersion: nines/v1
+kind: Service
+metadata: {name: jobs}
+spec:
+  probes: [{name: door, tcp: {address: "127.0.0.1:9"}, interval: 60s}]
+  slos:
+    - name: backups
+      push: {token_file: token, interval: 5s, grace: 5s}
+      objective: 99%
+      window: 30d
+    - {name: availability, probe: door, objective: 99%, window: 30d}
+"#;
+
+fn daemon() -> Daemon {
+    Daemon::start_beside(SPECS, &[], |specs| std::fs::write(specs.join("token"), TOKEN))
+}
+
+fn send(daemon: &Daemon, slo: &str, headers: &[(&str, &str)], body: &str) -> http::Answer {
+    let url = format!("{}/api/v1/slos/{slo}/results", daemon.url());
+    http::send("POST", &url, headers, body.as_bytes()).expect("an answer")
+}
+
+fn deliver(daemon: &Daemon, key: &str, body: &Value) -> http::Answer {
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("Authorization", token.as_str()), ("Idempotency-Key", key)];
+    send(daemon, SLO, &headers, &body.to_string())
+}
+
+fn now() -> String {
+    nines::clock::wall_now().to_string()
+}
+
+fn one(good: u32, bad: u32) -> Value {
+    json!({"results": [{"at": now(), "good": good, "bad": bad}]})
+}
+
+fn totals(daemon: &Daemon) -> Tally {
+    daemon.status(SLO).map(|status| status.totals).unwrap_or_default()
+}
+
+#[track_caller]
+fn counts(daemon: &Daemon, good: u64, bad: u64) {
+    until(&format!("{good} good and {bad} bad"), SOON, || {
+        let seen = totals(daemon);
+        assert!(seen.good <= good && seen.bad <= bad, "counted too much: {seen:?}");
+        ((seen.good, seen.bad) == (good, bad)).then_some(())
+    });
+}
+
+/// Waits until results are taken: the first interval begins with the next one of the grid.
+fn first(daemon: &Daemon) {
+    let mut n = 0;
+    until("the first interval", SOON, || {
+        n += 1;
+        let answer = deliver(daemon, &format!("first-{n}"), &one(0, 0));
+        (answer.status == 200).then_some(())
+    });
+}
+
+#[test]
+fn what_was_acknowledged_counts_once_over_kill_nine() {
+    let mut daemon = daemon();
+    first(&daemon);
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..4_u32 {
+        let body = one(10 + round, round);
+        let key = format!("round-{round}");
+        let answer = deliver(&daemon, &key, &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        daemon.kill();
+        (good, bad) = (good + 10 + u64::from(round), bad + u64::from(round));
+        daemon.restart();
+        for _ in 0..2 {
+            let again = deliver(&daemon, &key, &body);
+            assert_eq!((again.status, again.json()), (200, answer.json()), "another answer");
+        }
+        let other = deliver(&daemon, &key, &one(1, 0));
+        assert_eq!(other.status, 422, "{}", other.text());
+    }
+    counts(&daemon, good, bad);
+    // Intervals without results are unknown, not good.
+    let before = totals(&daemon);
+    until("an interval of silence", SOON, || {
+        (totals(&daemon).unknown >= before.unknown + 2).then_some(())
+    });
+    assert_eq!((totals(&daemon).good, totals(&daemon).bad), (good, bad));
+    daemon.kill();
+    daemon.restart();
+    counts(&daemon, good, bad);
+}
+
+#[test]
+fn what_must_not_be_taken_is_refused_as_a_problem() {
+    let daemon = daemon();
+    first(&daemon);
+    let bearer = format!("Bearer {TOKEN}");
+    let check = |slo: &str, headers: &[(&str, &str)], body: &str, expect: u16| {
+        let answer = send(&daemon, slo, headers, body);
+        assert_eq!(answer.status, expect, "{slo} {body}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{expect}");
+        assert_eq!(answer.json()["status"], expect);
+        assert!(!answer.text().contains(TOKEN));
+    };
+    let (auth, key) = (("Authorization", bearer.as_str()), ("Idempotency-Key", "k"));
+    let good = one(1, 0).to_string();
+    check("jobs/nothing", &[auth, key], &good, 404);
+    check(SLO, &[key], &good, 401);
+    check(SLO, &[("Authorization", "Basic YTpi"), key], &good, 401);
+    check(SLO, &[("Authorization", "Bearer wrong"), key], &good, 403);
+    check("jobs/availability", &[auth, key], &good, 409);
+    check(SLO, &[auth], &good, 400);
+    check(SLO, &[auth, key], "{", 400);
+    check(SLO, &[auth, key], r#"{"results": [], "more": 1}"#, 400);
+    check(SLO, &[auth, key], r#"{"results": []}"#, 422);
+    check(SLO, &[auth, key], r#"{"results": [{"good": 1}]}"#, 422);
+    check(SLO, &[auth, key], r#"{"results": [{"at": "2999-01-01T00:00:00Z", "good": 1}]}"#, 422);
+    check(SLO, &[auth, key], r#"{"results": [{"at": "2020-01-01T00:00:00Z", "good": 1}]}"#, 409);
+    let wide = r#"{"results": [{"from": "2020-01-01T00:00:01Z", "to": "2020-01-01T00:00:09Z"}]}"#;
+    check(SLO, &[auth, key], wide, 422);
+    check(SLO, &[auth, key], &format!("{{\"results\": [{}]}}", " ".repeat(70_000)), 413);
+    assert_eq!((totals(&daemon).good, totals(&daemon).bad), (0, 0));
+}

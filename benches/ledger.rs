@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer, V2Serializer};
-use nines::ledger::{Ledger, Options, Reader};
+use nines::ledger::{Ledger, Options, Reader, Stretch};
 use nines::model::{
     BadReason, Latencies, Observation, Phases, Record, Run, SeriesId, Slice, Timestamp, Verdict,
 };
@@ -234,7 +234,7 @@ fn start(path: &Path, series: u32, days: i64) {
     let mut more = true;
     while more {
         let step = Instant::now();
-        more = ledger.roll_up_step(today).expect("rolls up").more;
+        more = ledger.roll_up_step(Stretch::day_of(today)).expect("rolls up").more;
         steps.push(step.elapsed());
     }
     let longest = steps.iter().max().expect("at least one");

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::engine::alert::ALERT_STATE;
 use crate::engine::counters::Histogram;
 use crate::engine::{Effect, Engine, Notice};
-use crate::ledger::{Upkeep, Writer};
+use crate::ledger::{Stretch, Upkeep, Writer};
 use crate::model::{Catalog, ProbeId, Record, SeriesId, Timestamp};
 use crate::notify;
 use crate::probe::Report;
@@ -23,9 +23,6 @@ use super::{Pager, Reports};
 /// How often the engine looks whether a second is complete. A result that comes late in its
 /// second is then judged soon after, not a whole second later.
 const LOOK: Duration = Duration::from_millis(200);
-/// A day of history is merged once it is complete.
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// From the engine's change to another catalogue to the moment from which it holds: enough for
 /// the prober to hear of it. Slots that a prober which heard of it too late has started after
 /// that moment are none; those it has not started are late.
@@ -187,12 +184,13 @@ impl Core {
         notice
     }
 
-    /// After each slice: batches that slices replace, the day that is complete, what is too old.
+    /// After each slice: batches that slices replace, the hour and the day that are complete, what
+    /// is too old.
     fn maintain(&self, before: Timestamp) {
-        let yesterday = before.floor(DAY).minus(DAY);
         let upkeep = [
             Upkeep::Compact(before),
-            Upkeep::RollUp(yesterday),
+            Upkeep::RollUp(Stretch::hour_of(before).before()),
+            Upkeep::RollUp(Stretch::day_of(before).before()),
             Upkeep::Expire(before.minus(self.retention)),
         ];
         for upkeep in upkeep {

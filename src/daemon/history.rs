@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::engine::book::CORRECTION_STATE;
@@ -41,12 +41,30 @@ pub fn restore(
     now: Timestamp,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let since = now.minus(engine.memory());
-    let mut of_sources = BTreeMap::new();
-    let report = ledger.restore(since, &mut |restored| match restored {
-        Restored::State { name, json } if name.starts_with(source::STATE) => {
-            of_sources.insert(name.to_owned(), json.to_owned());
-        }
-        restored => take(engine, restored),
+    // A month of a large platform takes seconds: one thread reads while the other takes in.
+    let (sender, loads) = mpsc::sync_channel::<Load>(MAX_LOADS);
+    let (report, of_sources) = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("history".to_owned());
+        let reading = reader.spawn_scoped(scope, move || {
+            let (mut load, mut of_sources) = (Load::default(), BTreeMap::new());
+            let report = ledger.restore(since, &mut |restored| match restored {
+                Restored::State { name, json } if name.starts_with(source::STATE) => {
+                    of_sources.insert(name.to_owned(), json.to_owned());
+                }
+                restored => {
+                    load.push(restored);
+                    if load.pieces.len() >= PIECES_OF_LOAD {
+                        // Nobody takes it any more only if taking it in has panicked.
+                        let _ = sender.send(std::mem::take(&mut load));
+                    }
+                }
+            });
+            let _ = sender.send(load);
+            Ok((report?, of_sources))
+        });
+        let reading = reading?;
+        loads.into_iter().for_each(|load| load.take_in(engine));
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     engine.finish_restore();
     for damage in &report.damage {
@@ -59,6 +77,58 @@ pub fn restore(
         "history restored"
     );
     Ok(of_sources)
+}
+
+/// Pieces of history that go from one thread to the other at a time.
+const PIECES_OF_LOAD: usize = 1_024;
+/// Loads that may wait to be taken in: a megabyte.
+const MAX_LOADS: usize = 4;
+
+/// Pieces of history on their way to the engine, in their order.
+#[derive(Default)]
+struct Load {
+    pieces: Vec<Piece>,
+    runs: Vec<Run>,
+    thresholds: Vec<u32>,
+}
+
+/// A piece of history; of a slice, how many of the load's thresholds and runs are its own.
+enum Piece {
+    Record(Record),
+    Slice { series: SeriesId, end: Timestamp, n_thresholds: usize, n_runs: usize },
+}
+
+impl Load {
+    fn push(&mut self, restored: Restored<'_>) {
+        self.pieces.push(match restored {
+            Restored::State { name, json } => {
+                Piece::Record(Record::State { name: name.to_owned(), json: json.to_owned() })
+            }
+            Restored::Slice { series, end, thresholds, runs, .. } => {
+                self.thresholds.extend_from_slice(thresholds);
+                self.runs.extend_from_slice(runs);
+                let (n_thresholds, n_runs) = (thresholds.len(), runs.len());
+                Piece::Slice { series, end, n_thresholds, n_runs }
+            }
+            Restored::Observation(observation) => Piece::Record(Record::Observation(observation)),
+            Restored::Gap(series, run) => Piece::Record(Record::Gap(series, run)),
+        });
+    }
+
+    fn take_in(self, engine: &mut Engine) {
+        let (mut thresholds, mut runs) = (self.thresholds.as_slice(), self.runs.as_slice());
+        for piece in self.pieces {
+            match piece {
+                Piece::Record(record) => engine.restore_record(&record),
+                Piece::Slice { series, end, n_thresholds, n_runs } => {
+                    let (its_thresholds, other_thresholds) = thresholds.split_at(n_thresholds);
+                    let (its_runs, other_runs) = runs.split_at(n_runs);
+                    engine.restore_slice(series, end, its_thresholds, its_runs);
+                    (thresholds, runs) = (other_thresholds, other_runs);
+                }
+            }
+        }
+    }
 }
 
 fn take(engine: &mut Engine, restored: Restored<'_>) {

@@ -56,7 +56,7 @@ pub use reader::Reader;
 pub use rescue::Rescued;
 pub use restore::{RestoreReport, Restored};
 pub use stats::{BOUNDS_MICROS, Durations, Stats, Timing};
-pub use tiers::{Compacted, Expired, RolledUp};
+pub use tiers::{Compacted, Expired, RolledUp, Stretch};
 pub use verify::{SeriesExtent, Verified};
 pub use worker::MAX_BACKLOG_BYTES;
 pub use writer::{MAX_QUEUED, MAX_UPKEEP, Submitted, Upkeep, Writer};

@@ -1,4 +1,5 @@
-//! How history grows smaller with age: batches, then slices, then one slice a day, then gone.
+//! How history grows smaller with age: batches, then slices, then one slice an hour, then one a
+//! day, then gone.
 //!
 //! Each step is one bounded transaction; what it replaces and what it deletes go together.
 //! Batches leave by range of their number, slices by range of their beginning.
@@ -20,12 +21,41 @@ use crate::model::{Latencies, Run, SeriesId, Timestamp};
 pub const MAX_COMPACTED: i64 = 256;
 /// Most slices that one call deletes, for the same reason.
 pub const MAX_EXPIRED: i64 = 1_000;
-/// How many series one step of a roll-up merges, for the same reason.
-const MERGED_A_STEP: usize = 8;
+/// About how many slices one step of a roll-up merges, for the same reason.
+const MERGED_A_STEP: usize = 1_000;
 /// How many keys one step of a roll-up looks at while it finds out what there is to merge.
 const KEYS_A_STEP: i64 = 20_000;
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// A stretch of UTC time whose slices are merged once it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    start: Timestamp,
+    length: Duration,
+}
+
+impl Stretch {
+    /// The hour that a moment lies in.
+    pub fn hour_of(moment: Timestamp) -> Self {
+        Stretch { start: moment.floor(HOUR), length: HOUR }
+    }
+
+    /// The day that a moment lies in.
+    pub fn day_of(moment: Timestamp) -> Self {
+        Stretch { start: moment.floor(DAY), length: DAY }
+    }
+
+    /// The one before it.
+    pub fn before(self) -> Self {
+        Stretch { start: self.start.minus(self.length), ..self }
+    }
+
+    fn end(self) -> Timestamp {
+        self.start.plus(self.length)
+    }
+}
 
 /// What compacting did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,15 +137,15 @@ impl Ledger {
         Ok(Expired { slices: slices.unwrap_or(0), batches, more })
     }
 
-    /// Merges the slices of each series that lie within the UTC day of a moment and follow one
-    /// another without a hole and under the same thresholds into one.
+    /// Merges the slices of each series that lie within a stretch and follow one another without
+    /// a hole and under the same thresholds into one.
     ///
     /// # Errors
     /// The ledger cannot be read or written; series that have been merged by then stay merged.
-    pub fn roll_up(&mut self, day: Timestamp) -> Result<RolledUp, LedgerError> {
+    pub fn roll_up(&mut self, stretch: Stretch) -> Result<RolledUp, LedgerError> {
         let mut done = RolledUp { more: true, ..RolledUp::default() };
         while done.more {
-            let step = self.roll_up_step(day)?;
+            let step = self.roll_up_step(stretch)?;
             done.merged += step.merged;
             done.into += step.into;
             done.damaged += step.damaged;
@@ -129,16 +159,16 @@ impl Ledger {
     ///
     /// # Errors
     /// Nothing was merged: the ledger cannot be read or written.
-    pub fn roll_up_step(&mut self, day: Timestamp) -> Result<RolledUp, LedgerError> {
-        let day = day.floor(DAY);
-        let mut plan = self.plan.take().filter(|p| p.day == day).unwrap_or_else(|| Plan::new(day));
+    pub fn roll_up_step(&mut self, stretch: Stretch) -> Result<RolledUp, LedgerError> {
+        let begun = self.plan.take().filter(|plan| plan.stretch == stretch);
+        let mut plan = begun.unwrap_or_else(|| Plan::new(stretch));
         if plan.scanned.is_some() {
             plan.scan(&self.db).map_err(|source| self.sql("read", source))?;
             self.plan = Some(plan);
             return Ok(RolledUp { more: true, ..RolledUp::default() });
         }
         let mut head = self.head.clone();
-        let next: Vec<_> = (0..MERGED_A_STEP).map_while(|_| plan.pieces.pop_first()).collect();
+        let next = plan.next_step();
         let (mut done, _) = self.transact("roll up", |tx| roll_up(tx, &mut head, &next))?;
         self.head = head;
         done.more = !plan.pieces.is_empty();
@@ -210,24 +240,36 @@ fn drop_slices(db: &Connection, head: &mut Head, before: i64) -> rusqlite::Resul
     Ok(Some(n))
 }
 
-/// What there is to merge within a day.
+/// What there is to merge within a stretch.
 #[derive(Debug)]
 pub(super) struct Plan {
-    day: Timestamp,
-    /// Up to which key the slices of the day have been looked at; none when all have.
+    stretch: Stretch,
+    /// Up to which key the slices of it have been looked at; none when all have.
     scanned: Option<(i64, i64)>,
     /// Beginnings and ends of the slices of each series, in time order.
     pieces: BTreeMap<i64, Vec<(i64, i64)>>,
 }
 
 impl Plan {
-    fn new(day: Timestamp) -> Self {
-        Plan { day, scanned: Some((day.micros(), -1)), pieces: BTreeMap::new() }
+    fn new(stretch: Stretch) -> Self {
+        Plan { stretch, scanned: Some((stretch.start.micros(), -1)), pieces: BTreeMap::new() }
+    }
+
+    /// Takes out what one step merges: at least one series, all of it.
+    fn next_step(&mut self) -> Vec<(i64, Vec<(i64, i64)>)> {
+        let (mut next, mut n_pieces) = (Vec::new(), 0);
+        while n_pieces < MERGED_A_STEP
+            && let Some((series, pieces)) = self.pieces.pop_first()
+        {
+            n_pieces += pieces.len();
+            next.push((series, pieces));
+        }
+        next
     }
 
     /// Looks at some more keys. Once all are known, only series are left that have neighbours.
     fn scan(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let end = self.day.plus(DAY).micros();
+        let end = self.stretch.end().micros();
         let sql = "SELECT \"from\", series, \"to\" FROM slice \
                    WHERE (\"from\", series) > (?1, ?2) AND \"from\" < ?3 \
                    ORDER BY \"from\", series LIMIT ?4";

@@ -317,7 +317,7 @@ impl Worker {
                 self.shared.stats().held_back = done.held_back;
                 done.more
             }),
-            Upkeep::RollUp(day) => self.ledger.roll_up_step(day).map(|done| done.more),
+            Upkeep::RollUp(stretch) => self.ledger.roll_up_step(stretch).map(|done| done.more),
             Upkeep::Expire(before) => self.ledger.expire(before).map(|done| done.more),
         };
         match more {

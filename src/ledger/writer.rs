@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::stats::Stats;
+use super::tiers::Stretch;
 use super::worker::Worker;
 use super::{Ledger, LedgerError};
 use crate::clock::Clock;
@@ -37,8 +38,8 @@ const SUCCESS_DELAY: Duration = Duration::from_millis(500);
 pub enum Upkeep {
     /// [`Ledger::compact`]: batches before this have been replaced by slices.
     Compact(Timestamp),
-    /// [`Ledger::roll_up`]: the UTC day of this is complete.
-    RollUp(Timestamp),
+    /// [`Ledger::roll_up`]: this stretch is complete.
+    RollUp(Stretch),
     /// [`Ledger::expire`]: what ended before this is not wanted any more.
     Expire(Timestamp),
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nines::ledger::{Ledger, Options, Restored};
+use nines::ledger::{Ledger, Options, Restored, Stretch};
 use nines::model::{Observation, Phases, Record, SeriesId, Slice, Timestamp, Verdict};
 
 #[path = "../../benches/ledger.rs"]
@@ -69,7 +69,7 @@ fn a_child_appends_until_it_is_killed() {
         println!("acknowledged {append}");
         if append % 50 == 0 {
             ledger.compact(Timestamp::MIN).expect("compacts");
-            ledger.roll_up(Timestamp::from_secs(append * 100)).expect("rolls up");
+            ledger.roll_up(Stretch::day_of(Timestamp::from_secs(append * 100))).expect("rolls up");
         }
     }
 }

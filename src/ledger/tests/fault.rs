@@ -201,7 +201,7 @@ fn the_writer_gets_over_every_io_error_and_loses_nothing() {
         writer.maintain(Upkeep::Compact(at(60)));
         settle("a slice");
         writer.submit(vec![slice(1, 60, 120, None), bad(1, 120)]);
-        writer.maintain(Upkeep::RollUp(at(0)));
+        writer.maintain(Upkeep::RollUp(Stretch::day_of(at(0))));
         settle("a roll-up");
         struck += drive.repair();
         assert_eq!(writer.flush().err().map(|e| e.to_string()), None, "{fault:?}");

@@ -228,7 +228,7 @@ pub(super) fn perform(
         Step::Number(name) => open_one.series(&name.parse().expect("valid"), "here").map(drop),
         Step::Append(records) => open_one.append(records).map(drop),
         Step::Compact(before) => open_one.compact(at(*before)).map(drop),
-        Step::RollUp => open_one.roll_up(at(0)).map(drop),
+        Step::RollUp => open_one.roll_up(Stretch::day_of(at(0))).map(drop),
         Step::Expire(before) => {
             while open_one.expire(at(*before))?.more {}
             Ok(())

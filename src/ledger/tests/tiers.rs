@@ -111,14 +111,38 @@ fn a_day_rolls_up_into_one_slice_a_series_without_changing_a_count() {
     }
     let (slots_before, all) = (slots(&mut ledger), (Timestamp::MIN, at(1 << 30)));
     let latencies = ledger.latencies(SeriesId(1), all.0, all.1).expect("readable");
-    let done = ledger.roll_up(day).expect("rolls up");
+    let done = ledger.roll_up(Stretch::day_of(day)).expect("rolls up");
     assert_eq!((done.merged, done.into, done.damaged), (24 + 23, 1 + 2, 0));
     assert_eq!(slots(&mut ledger), slots_before);
     assert_eq!(ledger.latencies(SeriesId(1), all.0, all.1).expect("readable"), latencies);
     assert_eq!(latencies.latencies.len(), 26 * 720);
     let (_, report) = history(&mut ledger, Timestamp::MIN);
     assert_eq!((report.slices, report.damage), (1 + 2 + 2 + 2, vec![]));
-    assert_eq!(ledger.roll_up(day).expect("again").merged, 0, "it is idempotent");
+    assert_eq!(ledger.roll_up(Stretch::day_of(day)).expect("again").merged, 0, "it is idempotent");
+}
+
+#[test]
+fn a_complete_hour_becomes_one_slice_a_series_and_the_running_one_stays() {
+    let directory = scratch();
+    let mut ledger = open(directory.path());
+    let hour = at(0).floor(Duration::from_secs(3_600)).micros() / 1_000_000 - 1_800_000_000;
+    for from in (hour..hour + 5_400).step_by(600) {
+        let bad = (from == hour + 1_200).then_some(from + 100);
+        ledger.append(&[slice(1, from, from + 600, bad)]).expect("kept");
+        ledger.append(&[slice(2, from, from + 600, None)]).expect("kept");
+    }
+    let (slots_before, all) = (slots(&mut ledger), (Timestamp::MIN, at(1 << 30)));
+    let latencies = ledger.latencies(SeriesId(1), all.0, all.1).expect("readable");
+    let done = ledger.roll_up(Stretch::hour_of(at(hour + 4_000)).before()).expect("rolls up");
+    assert_eq!((done.merged, done.into, done.damaged), (2 * 6, 2, 0));
+    assert_eq!(slots(&mut ledger), slots_before);
+    assert_eq!(ledger.latencies(SeriesId(1), all.0, all.1).expect("readable"), latencies);
+    // Of the running hour three each are left; the day takes all that is there.
+    let (_, report) = history(&mut ledger, Timestamp::MIN);
+    assert_eq!((report.slices, report.damage), (2 + 2 * 3, vec![]));
+    let done = ledger.roll_up(Stretch::day_of(at(hour))).expect("rolls up");
+    assert_eq!((done.merged, done.into), (2 * 4, 2));
+    assert_eq!(slots(&mut ledger), slots_before);
 }
 
 #[test]
@@ -131,7 +155,7 @@ fn slices_under_other_thresholds_are_not_mixed() {
         slice.thresholds = vec![500_000];
     }
     ledger.append(&[slice(1, day, day + 3_600, None), second]).expect("kept");
-    assert_eq!(ledger.roll_up(at(0)).expect("rolls up").merged, 0);
+    assert_eq!(ledger.roll_up(Stretch::day_of(at(0))).expect("rolls up").merged, 0);
 }
 
 #[test]
@@ -319,7 +343,7 @@ proptest! {
                     ledger.compact(at(hour * 3_600)).expect("compacts");
                 }
                 Step::RollUp => {
-                    ledger.roll_up(at(0)).expect("rolls up");
+                    ledger.roll_up(Stretch::day_of(at(0))).expect("rolls up");
                 }
                 Step::Reopen => {
                     drop(ledger);

@@ -91,7 +91,7 @@ fn upkeep_is_done_after_the_records_handed_over_before_it() {
         writer.submit(vec![slice(1, a, b, None), slice(2, a, b, None)]);
         assert!(writer.maintain(Upkeep::Compact(at(b))));
     }
-    assert!(writer.maintain(Upkeep::RollUp(at(day))));
+    assert!(writer.maintain(Upkeep::RollUp(Stretch::day_of(at(day)))));
     // A later request is answered after earlier upkeep only if that is done: ask the disk.
     writer.stop().expect("stops");
     let mut ledger = open(directory.path());

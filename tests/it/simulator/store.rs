@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use nines::engine::Engine;
-use nines::ledger::{Ledger, Options, Restored};
+use nines::ledger::{Ledger, Options, Restored, Stretch};
 use nines::model::{ProbeId, Record, Run, SeriesId, Slice, Timestamp};
 
 use super::world::VANTAGE;
@@ -87,8 +87,8 @@ impl Store {
             Store::Real(_, ledger) => {
                 let ledger = ledger.as_mut().expect("it has been opened");
                 while ledger.compact(before).expect("compacts").more {}
-                let day = std::time::Duration::from_secs(86_400);
-                ledger.roll_up(before.floor(day).minus(day)).expect("rolls up");
+                ledger.roll_up(Stretch::hour_of(before).before()).expect("rolls up");
+                ledger.roll_up(Stretch::day_of(before).before()).expect("rolls up");
                 while ledger.expire(oldest).expect("expires").more {}
             }
         }

@@ -1,5 +1,5 @@
 //! Probes per CPU-second: a bare loop over sockets, the whole path from schedule to ledger, and
-//! blackbox_exporter where it is installed.
+//! blackbox_exporter where it is installed, alone and with the Prometheus that scrapes it.
 //!
 //! Counts the CPU time of whole processes, kernel included, by `/proc/PID/task/*/schedstat`. The
 //! target is a process of its own, so that its time is nobody's.
@@ -7,24 +7,29 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nines::clock::Clock;
 use nines::engine::schedule::Grid;
 use nines::engine::{Counted, Effect, Engine, Options};
-use nines::ledger::{self, Ledger, Writer};
+use nines::ledger::{self, Ledger, Upkeep, Writer};
 use nines::model::check::{Connection, HttpCheck, HttpExpect, HttpVersion, TlsOptions};
 use nines::model::{
-    AlertPolicy, Catalog, Check, Outcome, Probe, ProbeId, Record, SeriesId, Service, Slo, Timestamp,
+    AlertPolicy, Catalog, Check, Latencies, Probe, ProbeId, Record, SeriesId, Service, Slo,
+    Timestamp, Verdict,
 };
 use nines::probe::{Config, Prober, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+
+#[path = "blackbox.rs"]
+mod blackbox;
 
 /// Tells a process that it is the target.
 pub const SERVE: &str = "NINES_BENCH_PROBE_SERVE";
@@ -33,7 +38,6 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-l
 /// Probes of one service, over which it has one SLO.
 const PROBES_OF_SERVICE: usize = 10;
 const VANTAGE: &str = "local";
-const BLACKBOX: &str = "/usr/bin/prometheus-blackbox-exporter";
 
 /// How much to do.
 pub struct Plan {
@@ -47,8 +51,10 @@ pub struct Plan {
     pub measured: Duration,
     /// Rounds of the bare loop.
     pub bare: u32,
-    /// Probes by blackbox_exporter.
+    /// Probes by blackbox_exporter alone.
     pub blackbox: u32,
+    /// Targets that Prometheus has it probe once a second, and for how long.
+    pub scraped: (u32, Duration),
 }
 
 /// What came out.
@@ -59,10 +65,16 @@ pub struct Figures {
     pub full: Cost,
     /// The exporter alone, if it is installed.
     pub blackbox: Option<Cost>,
+    /// The exporter and the Prometheus that scrapes it, if they are installed.
+    pub scraped: Option<(Cost, Cost)>,
     /// Slots that were due while it was measured, and how many of them were good.
     pub n_slots: (u64, u64),
-    /// How late the starts were, ascending.
-    pub lags: Vec<Duration>,
+    /// Those that were not good, by what they were.
+    pub others: BTreeMap<String, u64>,
+    /// How late the starts were.
+    pub lags: Latencies,
+    /// Resident memory in KiB as it was measured, and the moments in seconds.
+    pub memory: Vec<(f64, f64)>,
     /// The CPU time of the whole path by thread.
     pub threads: BTreeMap<String, u64>,
     setting: String,
@@ -92,14 +104,19 @@ pub fn run(plan: &Plan, target: Command) -> Figures {
     let bare = bare(target.address, plan.bare);
     let mut figures = runtime.block_on(full(target.address, plan, directory.path()));
     figures.bare = bare;
-    let exporter = Path::new(BLACKBOX).exists() && plan.blackbox > 0;
-    figures.blackbox = exporter.then(|| blackbox(target.address, plan, directory.path()));
+    if blackbox::is_installed() && plan.blackbox > 0 {
+        let directory = directory.path();
+        figures.blackbox = Some(blackbox::alone(target.address, plan.blackbox, directory));
+        let (n_targets, measured) = plan.scraped;
+        let both = blackbox::scraped(target.address, n_targets, measured, directory);
+        figures.scraped = Some((both.exporter, both.prometheus));
+    }
     figures
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lag = |per_cent: usize| self.lags.get(self.lags.len() * per_cent / 100).copied();
+        let lag = |per_cent: u32| self.lags.quantile(per_cent * 10_000).unwrap_or_default();
         let (bare, full) = (self.bare.micros_each(), self.full.micros_each());
         let (n, good) = self.n_slots;
         writeln!(f, "{}", self.setting)?;
@@ -111,11 +128,27 @@ impl fmt::Display for Figures {
         }
         if let Some(blackbox) = &self.blackbox {
             let (each, n) = (blackbox.micros_each(), blackbox.n);
-            writeln!(f, "blackbox_exporter: {each:6.1} µs CPU per probe ({n} probes)")?;
+            writeln!(f, "blackbox_exporter alone: {each:6.1} µs CPU per probe ({n} probes)")?;
+        }
+        if let Some((exporter, prometheus)) = &self.scraped {
+            let (ours, theirs) = (exporter.micros_each(), prometheus.micros_each());
+            let times = (ours + theirs) / full;
+            writeln!(
+                f,
+                "blackbox_exporter {ours:.1} µs and the Prometheus that scrapes it {theirs:.1} µs \
+                 CPU per probe ({} probes): {times:.1} times the whole path",
+                exporter.n
+            )?;
         }
         writeln!(f, "probes per CPU-second: {:.1} % of the bare loop's", 100.0 * bare / full)?;
-        let (p50, p99) = (lag(50).unwrap_or_default(), lag(99).unwrap_or_default());
-        write!(f, "start lag: p50 {p50:.1?}, p99 {p99:.1?}; {good} of {n} slots good")
+        let (p50, p99) = (lag(50), lag(99));
+        writeln!(f, "start lag: p50 {p50:.1?}, p99 {p99:.1?}; {good} of {n} slots good")?;
+        self.others.iter().try_for_each(|(what, n)| writeln!(f, "  {n} slots {what}"))?;
+        let (begin, end) = (self.memory.first(), self.memory.last());
+        let kib = |at: Option<&(f64, f64)>| at.map_or(0.0, |(_, kib)| *kib);
+        let slope = slope(&self.memory[self.memory.len() / 2..]) * 3_600.0;
+        let (begin, end) = (kib(begin), kib(end));
+        write!(f, "memory: from {begin:.0} to {end:.0} KiB; in the last half {slope:+.0} KiB/h")
     }
 }
 
@@ -130,6 +163,23 @@ fn cpu(pid: u32) -> BTreeMap<String, u64> {
         *all.entry(read("comm").trim().to_owned()).or_default() += nanos.unwrap_or_default();
     }
     all
+}
+
+/// Resident memory of this process in KiB; 0 where the system does not tell.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// By how much the second rises with the first, by least squares.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let n = points.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let spread: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    let rise: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    if spread > 0.0 { rise / spread } else { 0.0 }
 }
 
 fn total(cpu: &BTreeMap<String, u64>) -> u64 {
@@ -265,8 +315,73 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
     }
 }
 
-/// A slot's due time, how late it was started if it was, and whether it was good.
-type Seen = (Timestamp, Option<Duration>, bool);
+/// What became of the slots that are due while it is measured; bounded, however many they are.
+struct Seen {
+    /// Slots due from the first moment on and before the second count.
+    between: [AtomicI64; 2],
+    count: Mutex<Count>,
+}
+
+#[derive(Clone, Default)]
+struct Count {
+    n: u64,
+    good: u64,
+    /// Those that were not good, by what they were.
+    others: BTreeMap<String, u64>,
+    /// Of those that were started.
+    lags: Latencies,
+}
+
+impl Count {
+    fn add(&mut self, verdict: Verdict, n: u64) {
+        self.n += n;
+        let what = match verdict {
+            Verdict::Good => {
+                self.good += n;
+                return;
+            }
+            Verdict::Bad(reason) => reason.word(),
+            Verdict::Unknown(reason) => reason.word(),
+            Verdict::Excluded => "excluded",
+        };
+        if n > 0 {
+            *self.others.entry(what.to_owned()).or_default() += n;
+        }
+    }
+}
+
+impl Seen {
+    fn new() -> Arc<Self> {
+        let between = [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MAX)];
+        Arc::new(Seen { between, count: Mutex::default() })
+    }
+
+    fn set(&self, which: usize, at: Timestamp) {
+        self.between[which].store(at.micros(), Ordering::SeqCst);
+    }
+
+    fn count(&self) -> Count {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts every slot that a report accounts for.
+    fn see(&self, report: &Report) {
+        let [from, until] = [0, 1].map(|which: usize| self.between[which].load(Ordering::SeqCst));
+        let counts = |due: Timestamp| from <= due.micros() && due.micros() < until;
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        match report {
+            Report::Observed(it) | Report::Doubted(it, _) if counts(it.due) => {
+                count.add(it.verdict, 1);
+                count.lags.record(it.lag);
+            }
+            Report::Observed(_) | Report::Doubted(..) => {}
+            Report::Missed(_, run) | Report::Counted(Counted { run, .. }) => {
+                let due = (0..run.n).map(|k| run.start.plus(run.step * k));
+                count.add(run.verdict, due.filter(|due| counts(*due)).count() as u64);
+            }
+        }
+    }
+}
 
 /// Schedule, probes, reports, engine and ledger, as in the daemon.
 async fn full(to: SocketAddr, plan: &Plan, directory: &Path) -> Figures {
@@ -286,36 +401,43 @@ async fn full(to: SocketAddr, plan: &Plan, directory: &Path) -> Figures {
         |probe: &Probe| Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after);
     keep(&writer, engine.start(first_due, now));
     let (sink, inbox) = mpsc::channel(256);
-    let core = core(engine, Arc::clone(&writer), clock, inbox);
+    let seen = Seen::new();
+    let core = core(engine, Arc::clone(&writer), clock, Arc::clone(&seen), inbox);
     let probes = catalog.probes().map(|probe| (of[&probe.id], probe.clone())).collect();
     let config = Config { vantage: VANTAGE.to_owned(), ..Config::default() };
     let prober = Prober::start(probes, clock, config, now, sink).expect("a thread");
 
     tokio::time::sleep(plan.warm_up).await;
-    let (from, before) = (clock.now(), cpu(std::process::id()));
-    tokio::time::sleep(plan.measured).await;
-    let (until, after) = (clock.now(), cpu(std::process::id()));
+    seen.set(0, clock.now());
+    let (before, mut memory) = (cpu(std::process::id()), Vec::new());
+    for n in 0..MEMORY_SAMPLES {
+        let at = plan.measured * n / MEMORY_SAMPLES;
+        memory.push((at.as_secs_f64(), resident()));
+        tokio::time::sleep(plan.measured / MEMORY_SAMPLES).await;
+    }
+    seen.set(1, clock.now());
+    let after = cpu(std::process::id());
     prober.stop().await;
-    let seen = core.join().expect("the engine ended well");
+    core.join().expect("the engine ended well");
     writer.stop().expect("the disk took everything");
-    figures(plan, seen, (from, until), (&before, &after))
+    Figures { memory, ..figures(plan, seen.count(), (&before, &after)) }
 }
+
+/// How often memory is looked at.
+const MEMORY_SAMPLES: u32 = 60;
 
 fn figures(
     plan: &Plan,
-    mut seen: Vec<Seen>,
-    (from, until): (Timestamp, Timestamp),
+    seen: Count,
     (before, after): (&BTreeMap<String, u64>, &BTreeMap<String, u64>),
 ) -> Figures {
-    seen.retain(|(due, ..)| from <= *due && *due < until);
-    let mut lags: Vec<_> = seen.iter().filter_map(|(_, lag, _)| *lag).collect();
-    lags.sort();
-    let n_slots = (seen.len() as u64, seen.iter().filter(|(.., good)| *good).count() as u64);
+    let Count { n, good, others, lags } = seen;
+    let n_slots = (n, good);
     let spent = |(name, nanos): (&String, &u64)| {
         (name.clone(), nanos - before.get(name).copied().unwrap_or_default())
     };
     let threads = after.iter().map(spent).collect();
-    let full = Cost { n: lags.len() as u64, nanos: total(after) - total(before) };
+    let full = Cost { n: lags.len(), nanos: total(after) - total(before) };
     let bare = Cost { n: 0, nanos: 0 };
     let setting = format!(
         "{} cold HTTP/1.1 probes every {:?} of a target on the loopback; {} SLOs, each second",
@@ -323,35 +445,41 @@ fn figures(
         plan.interval,
         (plan.probes as usize).div_ceil(PROBES_OF_SERVICE)
     );
-    Figures { bare, full, blackbox: None, n_slots, lags, threads, setting }
+    let (blackbox, scraped, memory) = (None, None, Vec::new());
+    Figures { bare, full, blackbox, scraped, n_slots, others, lags, memory, threads, setting }
 }
 
 fn keep(writer: &Writer, effects: Vec<Effect>) {
-    let record = |effect| match effect {
-        Effect::Append(record) => Some(record),
-        _ => None,
-    };
-    let records: Vec<Record> = effects.into_iter().filter_map(record).collect();
+    let mut records: Vec<Record> = Vec::with_capacity(effects.len());
+    let mut upkeep = None;
+    for effect in effects {
+        match effect {
+            Effect::Append(record) => records.push(record),
+            Effect::Compact(before) => upkeep = Some(Upkeep::Compact(before)),
+            Effect::Notify(_) => {}
+        }
+    }
     writer.submit(records);
+    upkeep.map(|upkeep| writer.maintain(upkeep));
 }
 
-/// The engine's thread; answers with everything that it saw.
+/// The engine's thread.
 fn core(
     mut engine: Engine,
     writer: Arc<Writer>,
     clock: Clock,
+    seen: Arc<Seen>,
     mut inbox: mpsc::Receiver<Vec<Report>>,
-) -> JoinHandle<Vec<Seen>> {
+) -> JoinHandle<()> {
     let work = async move {
-        let mut seen = Vec::new();
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
                 reports = inbox.recv() => {
-                    let Some(reports) = reports else { return seen };
+                    let Some(reports) = reports else { return };
                     let mut effects = Vec::with_capacity(reports.len());
                     for report in reports {
-                        seen.extend(see(&report));
+                        seen.see(&report);
                         match report {
                             Report::Observed(it) | Report::Doubted(it, _) => {
                                 engine.observe(it, &mut effects);
@@ -372,81 +500,4 @@ fn core(
         runtime.expect("a runtime").block_on(work)
     });
     thread.expect("a thread")
-}
-
-/// Every slot that a report accounts for.
-fn see(report: &Report) -> Vec<Seen> {
-    match report {
-        Report::Observed(it) | Report::Doubted(it, _) => {
-            vec![(it.due, Some(it.lag), it.verdict.outcome() == Outcome::Good)]
-        }
-        Report::Missed(_, run) | Report::Counted(Counted { run, .. }) => {
-            (0..run.n).map(|k| (run.start.plus(run.step * k), None, false)).collect()
-        }
-    }
-}
-
-/// Asks the exporter to probe, over one connection, one probe after the other.
-fn blackbox(to: SocketAddr, plan: &Plan, directory: &Path) -> Cost {
-    let file = directory.join("blackbox.yml");
-    let config = "modules: {http: {prober: http, http: {preferred_ip_protocol: ip4}}}\n";
-    std::fs::write(&file, config).expect("writable");
-    let port = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = port.local_addr().expect("bound");
-    drop(port);
-    let mut command = Command::new(BLACKBOX);
-    command.arg(format!("--config.file={}", file.display()));
-    command.arg(format!("--web.listen-address={address}"));
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let exporter = Target { process: command.spawn().expect("starts"), address };
-    let (mut up, clock) = (None, Clock::start());
-    let start = clock.now();
-    while up.is_none() && clock.now().since(start) < Duration::from_secs(10) {
-        std::thread::yield_now();
-        up = TcpStream::connect(exporter.address).ok();
-    }
-    let mut stream = BufReader::new(up.expect("it listens"));
-    let request = format!("GET /probe?module=http&target=http://{to}/ HTTP/1.1\r\nhost: x\r\n\r\n");
-    let mut ask = |n: u32| {
-        for _ in 0..n {
-            stream.get_mut().write_all(request.as_bytes()).expect("it reads");
-            let text = read_answer(&mut stream);
-            assert!(text.contains("\nprobe_success 1\n"), "{text}");
-        }
-    };
-    ask(plan.blackbox / 10);
-    let before = total(&cpu(exporter.process.id()));
-    ask(plan.blackbox);
-    let nanos = total(&cpu(exporter.process.id())) - before;
-    Cost { n: plan.blackbox.into(), nanos }
-}
-
-/// One HTTP answer, by its length or in chunks.
-fn read_answer(from: &mut impl BufRead) -> String {
-    let line = |from: &mut dyn BufRead| {
-        let mut line = String::new();
-        from.read_line(&mut line).expect("an answer");
-        line.trim_end().to_ascii_lowercase()
-    };
-    let head: Vec<_> =
-        std::iter::repeat_with(|| line(from)).take_while(|l| !l.is_empty()).collect();
-    let length = head.iter().find_map(|header| header.strip_prefix("content-length: "));
-    let mut body = Vec::new();
-    let mut part = |from: &mut dyn BufRead, n: usize| {
-        let start = body.len();
-        body.resize(start + n, 0);
-        from.read_exact(&mut body[start..]).expect("an answer");
-    };
-    if let Some(length) = length {
-        part(from, length.parse().expect("a number"));
-        return String::from_utf8_lossy(&body).into_owned();
-    }
-    loop {
-        let n = usize::from_str_radix(&line(from), 16).expect("a chunk size");
-        part(from, n);
-        line(from);
-        if n == 0 {
-            return String::from_utf8_lossy(&body).into_owned();
-        }
-    }
 }

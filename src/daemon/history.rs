@@ -60,7 +60,7 @@ pub fn restore(
                 }
             });
             let _ = sender.send(load);
-            Ok((report?, of_sources))
+            anyhow::Ok((report?, of_sources))
         });
         let reading = reading?;
         loads.into_iter().for_each(|load| load.take_in(engine));

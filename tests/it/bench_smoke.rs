@@ -25,11 +25,16 @@ fn the_probe_bench_runs_and_counts_every_slot() {
         measured: Duration::from_secs(1),
         bare: 20,
         blackbox: 5,
+        scraped: (3, Duration::from_secs(1)),
     };
     let figures = probe::run(&plan, target);
     // Fifty slots and what the edges of the measurement add.
     let (n_slots, n_good) = figures.n_slots;
     assert!(n_slots >= 50 && n_good > 0 && n_good <= n_slots, "{figures}");
-    assert!(figures.full.n >= n_good && figures.lags.len() as u64 == figures.full.n, "{figures}");
-    assert_eq!((figures.bare.n, figures.blackbox.map_or(5, |cost| cost.n)), (20, 5));
+    assert!(figures.full.n >= n_good && figures.lags.len() == figures.full.n, "{figures}");
+    assert_eq!((figures.bare.n, figures.blackbox.as_ref().map_or(5, |cost| cost.n)), (20, 5));
+    // Three targets, each once a second, and what the edges of the measurement add or take.
+    let scraped = figures.scraped.as_ref().map_or(3, |(exporter, _)| exporter.n);
+    assert!((1..=12).contains(&scraped), "{figures}");
+    assert!(figures.memory.len() == 60 && figures.memory.iter().all(|(_, kib)| *kib > 0.0));
 }

@@ -68,7 +68,6 @@ fn what_only_later_versions_read_is_refused_and_not_called_misspelt() {
             &format!("`{kind}`"),
         );
     }
-    let good = "objective: 99%, window: 30d";
     check(http(", version: http3"), "5:56 spec.probes[0].http.version", "`http3`");
 }
 

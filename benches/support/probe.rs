@@ -343,6 +343,7 @@ impl Count {
             Verdict::Bad(reason) => reason.word(),
             Verdict::Unknown(reason) => reason.word(),
             Verdict::Excluded => "excluded",
+            Verdict::Counted(_) => "counted",
         };
         if n > 0 {
             *self.others.entry(what.to_owned()).or_default() += n;

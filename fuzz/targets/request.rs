@@ -14,6 +14,7 @@ use nines::clock::Clock;
 use nines::engine::report::Question;
 use nines::engine::{Engine, Options};
 use nines::model::{SeriesId, Settings, Timestamp};
+use nines::serve::results::Undelivered;
 use nines::serve::{Exposition, Load, Readiness, Site};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -43,6 +44,7 @@ fn router() -> Router {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         own: Arc::new(|_: &mut Exposition| {}),
         archive: Arc::new(|_: &Question<'_>| Ok(BTreeMap::new())),
+        deliveries: Arc::new(|_| Err(Undelivered::NotKept("nobody takes it".to_owned()))),
         readiness,
         load,
         commands,

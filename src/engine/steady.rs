@@ -63,6 +63,9 @@ impl Steady {
     /// Makes a status that stays as it is be that of a later tick.
     pub(super) fn move_on(&self, status: &mut SloStatus, at: Timestamp) {
         let length = status.period.length();
+        // What is missing until then is known time, of which no more has come.
+        let earliest = &mut status.proof.earliest;
+        *earliest = earliest.map(|earliest| earliest.plus(at.since(status.at)));
         (status.at, status.period.start, status.period.end) = (at, at.minus(length), at);
         if let Some((first, end)) = self.young {
             let span = end.max(at).since(first).min(length);

@@ -256,7 +256,7 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 99%, window: 30d, probe: p, probes: [p]",
         "objective: 99%, window: 30d, unknown: maybe",
         "objective: 99%, window: 30d, minCoverage: most",
-        "objective: 99%, window: 30d, prometheus: {server: a}",
+        "objective: 99%, window: 30d, prometheus: {good: a, total: b}",
     ] {
         assert_eq!(document(bad), (false, false), "{bad}");
     }

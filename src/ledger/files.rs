@@ -59,13 +59,8 @@ impl Directory {
         refuse_foreign(path, disk.as_ref())?;
         let lock = lock(path)?;
         let directory = Directory { path: path.into(), disk, lock };
-        match directory.has(DATABASE)? {
-            // Its name may be in memory only: the process that gave it may have failed to sync.
-            true => sync_directory(path, directory.disk())?,
-            false if directory.has(LOG)? => {
-                return Err(LedgerError::Missing(directory.database()));
-            }
-            false => {}
+        if !directory.has(DATABASE)? && directory.has(LOG)? {
+            return Err(LedgerError::Missing(directory.database()));
         }
         Ok(directory)
     }
@@ -106,6 +101,13 @@ impl Directory {
         let io = |source| LedgerError::Io { doing: "create", path: self.database(), source };
         self.disk.sync(finished).map_err(io)?;
         self.disk.rename(finished, &self.database()).map_err(io)?;
+        sync_directory(&self.path, self.disk())
+    }
+
+    /// Makes the names of the database and its log durable, once both are there and before
+    /// anything is acknowledged: SQLite takes no notice if its own sync of them fails, and an
+    /// earlier process may have ended on such an error.
+    pub fn keep_names(&self) -> Result<(), LedgerError> {
         sync_directory(&self.path, self.disk())
     }
 

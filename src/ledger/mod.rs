@@ -146,6 +146,7 @@ impl Ledger {
             doubt: None,
         };
         ledger.load()?;
+        ledger.directory.keep_names()?;
         Ok(ledger)
     }
 
@@ -170,6 +171,7 @@ impl Ledger {
         }
         self.damage.clear();
         self.load()?;
+        self.directory.keep_names()?;
         Ok(self.doubt.take().is_some_and(|commit| self.head.commits >= commit))
     }
 

@@ -130,12 +130,12 @@ async fn start(kind: &'static Kind) -> SocketAddr {
     at
 }
 
-/// How often each probe of a service came to this end.
+/// How often each probe of services of this name and a number came to this end.
 fn ended(metrics: &Exposition, service: &str, n: usize, family: &str) -> Vec<f64> {
     let mut counts = vec![0.0; n];
     for sample in metrics.samples.iter().filter(|sample| sample.name == family) {
         let probe = sample.labels["probe"].strip_prefix(service);
-        let i = probe.and_then(|name| name.strip_prefix("/p")?.parse::<usize>().ok());
+        let i = probe.and_then(|rest| rest.split_once("/p")?.1.parse::<usize>().ok());
         if let Some(count) = i.and_then(|i| counts.get_mut(i)) {
             *count += sample.value;
         }

@@ -7,8 +7,10 @@ use crate::harness::{Daemon, Target, browser, http, specs, until};
 
 const SOON: Duration = Duration::from_secs(30);
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// The only routes that change something.
+/// The only routes that change what the daemon does.
 const CHANGING: [&str; 2] = ["/-/quit", "/-/reload"];
+/// Where results go that others send, with a token.
+const RESULTS: &str = "/api/v1/slos/shop/availability/results";
 
 const APPLICATION: &str = "\
 ---
@@ -38,7 +40,7 @@ fn routes() -> Vec<String> {
 }
 
 #[test]
-fn only_two_routes_change_anything_and_only_where_that_is_enabled() {
+fn only_three_routes_change_anything_and_only_where_that_is_enabled() {
     let target = Target::start();
     // An application that goes by the name of the service, so that every route leads somewhere.
     let specs = specs::one_service(&target.url()) + APPLICATION;
@@ -50,7 +52,8 @@ fn only_two_routes_change_anything_and_only_where_that_is_enabled() {
             let changing = CHANGING.contains(&route.as_str());
             let expect = match method {
                 "POST" | "PUT" if changing => 403,
-                "GET" if !changing => 200,
+                "POST" if route == RESULTS => 401,
+                "GET" if !changing && route != RESULTS => 200,
                 _ => 405,
             };
             assert_eq!(status, expect, "{method} {route}");

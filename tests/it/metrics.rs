@@ -88,6 +88,11 @@ pub const SELDOM: &[&str] = &[
     "nines_application_supported_ratio",
     "nines_reference_runs_total",
     "nines_reference_up",
+    "nines_source_failures_total",
+    "nines_source_intervals_counted_total",
+    "nines_source_intervals_unknown_total",
+    "nines_source_last_success_timestamp_seconds",
+    "nines_source_requests_total",
     "nines_tls_certificate_not_after_timestamp_seconds",
 ];
 

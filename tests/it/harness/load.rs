@@ -11,17 +11,24 @@ use super::wait::until;
 
 /// Specs of a service with a probe for each request, all with this interval and timeout.
 pub fn many_probes(service: &str, requests: &[String], interval: &str, timeout: &str) -> String {
-    let mut text = format!(
-        "---\napiVersion: nines/v1\nkind: Service\nmetadata: {{name: {service}}}\nspec:\n  \
-         probes:\n"
-    );
+    let mut text = String::new();
     for (n, request) in requests.iter().enumerate() {
+        if n.is_multiple_of(A_SERVICE) {
+            text.push_str(&format!(
+                "---\napiVersion: nines/v1\nkind: Service\nmetadata: {{name: {service}{}}}\nspec:\n  \
+                 probes:\n",
+                n / A_SERVICE
+            ));
+        }
         let http = format!("http: {{{request}, maxBody: 64KiB}}");
         let times = format!("interval: {interval}, timeout: {timeout}");
         text.push_str(&format!("    - {{name: p{n}, {http}, {times}}}\n"));
     }
     text
 }
+
+/// How many probes a service may have, and some less.
+const A_SERVICE: usize = 250;
 
 /// The start lags of at least so many probes that start from now on.
 pub fn start_lag(daemon: &Daemon, n_least: u64, limit: Duration) -> StartLag {

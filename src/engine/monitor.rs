@@ -493,10 +493,12 @@ impl Engine {
         let last = self.histories(state).iter().filter_map(Series::last_known).max();
         let measured = last.filter(|last| Some(*last) < at).map(|at| at.plus(self.quiet(state)));
         let untold = state.alerts.iter().all(|alert| alert.fired_at().is_none());
-        let pending = state.revisions().last().is_some_and(|latest| Some(latest.from) > at);
         // What is amended, or counted by somebody else, also changes by itself.
-        let own = state.amendments == Amendments::default() && state.account.intervals.is_empty();
-        let until = measured.filter(|_| untold && !pending && own).map(|until| until.min(known));
+        // So does what was promised otherwise before.
+        let own = state.amendments == Amendments::default()
+            && state.account.intervals.is_empty()
+            && state.revisions().is_empty();
+        let until = measured.filter(|_| untold && own).map(|until| until.min(known));
         let state = &mut self.slos[slo];
         state.steady = state.steady.at_most(until);
     }

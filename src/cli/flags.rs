@@ -131,8 +131,7 @@ pub struct Fit {
     pub service: Option<String>,
     #[command(flatten)]
     pub specs: Specs,
-    /// A ledger's directory, whose history counts as well. The daemon that writes it must be
-    /// stopped.
+    /// A ledger's directory, whose history counts as well. A daemon may be writing it meanwhile.
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
     /// The vantage whose history is meant.

@@ -196,6 +196,25 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
+/// What a line about one SLO says.
+const HEADINGS: [&str; 7] =
+    ["SLO", "promised", "delivered", "coverage", "budget", "kept", "evidence"];
+
+/// One SLO in a line, under [`HEADINGS`].
+fn line(slo: &Value) -> [&str; HEADINGS.len()] {
+    let said = &slo["sentences"];
+    [
+        &slo["slo"],
+        &said["promised"],
+        &said["delivered"],
+        &said["coverage"],
+        &said["spent"],
+        &slo["kept"],
+        &slo["evidence"]["state"],
+    ]
+    .map(text)
+}
+
 /// A text of a report, or a dash.
 fn text(value: &Value) -> &str {
     value.as_str().filter(|text| !text.is_empty()).unwrap_or("-")

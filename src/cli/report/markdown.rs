@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::{items, text, title, worst};
+use super::{HEADINGS, items, line, text, title, worst};
 
 /// Writes it.
 pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -14,20 +14,10 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
         let window = text(&report["application"]["window"]);
         writeln!(out, "{} needs {needs} over {window}.\n", cell(name))?;
     }
-    row(out, &["SLO", "promised", "delivered", "coverage", "budget", "kept", "evidence"])?;
-    row(out, &["---"; 7])?;
+    row(out, &HEADINGS)?;
+    row(out, &["---"; HEADINGS.len()])?;
     for slo in items(&report["slos"]) {
-        let said = &slo["sentences"];
-        let cells = [
-            text(&slo["slo"]),
-            text(&said["promised"]),
-            text(&said["delivered"]),
-            text(&said["coverage"]),
-            text(&said["spent"]),
-            text(&slo["kept"]),
-            text(&slo["evidence"]["state"]),
-        ];
-        row(out, &cells)?;
+        row(out, &line(slo))?;
     }
     for slo in items(&report["slos"]).filter(|slo| slo["scheduled"] != 0) {
         detail(slo, out)?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{items, text, title, worst};
+use super::{HEADINGS, items, line, text, title, worst};
 use crate::cli::slo::trim_lines;
 
 /// Writes it: the headline, a line for each objective, then each in detail.
@@ -13,18 +13,9 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}\n{}\n", title(report), text(&report["headline"]))?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["SLO", "PROMISED", "DELIVERED", "COVERAGE", "BUDGET", "KEPT", "EVIDENCE"]);
+    table.set_header(HEADINGS.map(str::to_uppercase));
     for slo in items(&report["slos"]) {
-        let said = &slo["sentences"];
-        table.add_row([
-            text(&slo["slo"]),
-            text(&said["promised"]),
-            text(&said["delivered"]),
-            text(&said["coverage"]),
-            text(&said["spent"]),
-            text(&slo["kept"]),
-            text(&slo["evidence"]["state"]),
-        ]);
+        table.add_row(line(slo));
     }
     writeln!(out, "{}", trim_lines(&table))?;
     for slo in items(&report["slos"]) {

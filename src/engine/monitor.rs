@@ -493,8 +493,8 @@ impl Engine {
         let last = self.histories(state).iter().filter_map(Series::last_known).max();
         let measured = last.filter(|last| Some(*last) < at).map(|at| at.plus(self.quiet(state)));
         let untold = state.alerts.iter().all(|alert| alert.fired_at().is_none());
-        // What is amended, or counted by somebody else, also changes by itself.
-        // So does what was promised otherwise before.
+        // What is amended, counted by somebody else or promised otherwise before also changes by
+        // itself.
         let own = state.amendments == Amendments::default()
             && state.account.intervals.is_empty()
             && state.revisions().is_empty();

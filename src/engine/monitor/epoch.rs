@@ -33,13 +33,7 @@ impl Default for Epoch {
 impl Epoch {
     /// The same of histories that are derived from those that were measured.
     pub(super) fn over(self, derived: Histories<'_>) -> Self {
-        // What is no longer held was before it as well.
-        let since = between(derived, self.from, Timestamp::from_micros(i64::MAX));
-        let before = match self.from > Timestamp::MIN {
-            true => derived.record().since(&since),
-            false => Record::default(),
-        };
-        Epoch { before, ..self }
+        Epoch { before: before(derived, self.from), ..self }
     }
 
     /// What has been seen in it.
@@ -72,7 +66,7 @@ impl Engine {
             let from = account.revisions.epoch();
             if from != account.epoch.from {
                 let histories = Histories { series, of: &account.indicators };
-                let before = between(histories, Timestamp::MIN, from);
+                let before = before(histories, from);
                 account.epoch = Epoch { from, before, earlier: Record::default() };
             }
         }
@@ -92,11 +86,8 @@ impl Engine {
                 let held = between(histories, from, Timestamp::from_micros(kept.at));
                 kept.record().since(&held)
             });
-            let before = match from > Timestamp::MIN {
-                true => between(histories, Timestamp::MIN, from),
-                false => Record::default(),
-            };
-            account.epoch = Epoch { from, before, earlier: earlier.unwrap_or_default() };
+            let (before, earlier) = (before(histories, from), earlier.unwrap_or_default());
+            account.epoch = Epoch { from, before, earlier };
         }
     }
 
@@ -137,7 +128,16 @@ impl KeptEpoch {
     }
 }
 
-/// What histories saw in `[from, to)`.
+/// What histories had seen before `from`, where they hold it no longer as well.
+fn before(histories: Histories<'_>, from: Timestamp) -> Record {
+    let since = || between(histories, from, Timestamp::from_micros(i64::MAX));
+    match from > Timestamp::MIN {
+        true => histories.record().since(&since()),
+        false => Record::default(),
+    }
+}
+
+/// What histories saw in `[from, to)`, as far as they hold it.
 fn between(histories: Histories<'_>, from: Timestamp, to: Timestamp) -> Record {
     let parts: Vec<Series> = histories.iter().map(|series| series.clip(from, to)).collect();
     let of: Vec<usize> = (0..parts.len()).collect();

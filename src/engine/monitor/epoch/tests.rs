@@ -59,6 +59,24 @@ fn another_objective_begins_a_new_epoch() {
 }
 
 #[test]
+fn what_is_no_longer_remembered_proves_nothing_of_a_new_promise() {
+    let before = declared();
+    let mut engine = engine(&before);
+    engine.start(|_| at(0), at(0));
+    // Six days, of which four and a little are remembered; the outage is on the first.
+    let end = 6 * 86_400;
+    live(&mut engine, (0, end), (6_000, 12_000));
+    let mut next = (*before).clone();
+    next.services[0].slos[0].objective = "95%".parse().expect("an objective");
+    let ids = engine.series_of();
+    engine.reload(Arc::new(next), &ids, at(end));
+    live(&mut engine, (end, end + 30_000), (0, 0));
+    let new = proof(&engine);
+    assert_eq!((new.since, new.record.outages), (at(end), 0));
+    assert_eq!(new.record.observed, secs(30_000));
+}
+
+#[test]
 fn an_epoch_survives_a_restart_that_brings_back_less() {
     let declared = declared();
     let mut before = engine(&declared);

@@ -4,7 +4,7 @@
 //! cancels: relative errors stay near 1e-12 up to 10^9 probes. The term itself is taken by its
 //! distance from the mean (C. Loader, "Fast and accurate computation of binomial probabilities",
 //! 2000) and not as a difference of log-gammas. Bounded: a sum ends after some multiple of the
-//! standard deviation, a root after [`HALVINGS`] halvings.
+//! standard deviation, a root after a fixed number of halvings.
 
 use std::f64::consts::TAU;
 

@@ -288,19 +288,14 @@ fn service(to: SocketAddr, plan: &Plan, name: &str, probes: &[String]) -> Servic
     let (interval, timeout) = (plan.interval, plan.interval);
     let probe = |name| Probe { id: id(name), check: check.clone(), interval, timeout };
     let slo = Slo {
-        id: format!("{name}/available").parse().expect("a name"),
-        display_name: None,
-        description: None,
         probes: probes.iter().map(id).collect(),
         latency_under: Some(Duration::from_millis(50)),
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: "99.9%".parse().expect("an objective"),
-        window: Duration::from_secs(30 * 86_400).into(),
-        method: nines::model::catalog::Method::Occurrences,
-        unknown: Default::default(),
         policy: Some(AlertPolicy::workbook()),
+        ..Slo::new(
+            format!("{name}/available").parse().expect("a name"),
+            "99.9%".parse().expect("an objective"),
+            Duration::from_secs(30 * 86_400),
+        )
     };
     Service {
         name: name.parse().expect("a name"),

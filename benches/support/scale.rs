@@ -64,19 +64,14 @@ fn service(n: u32, policy: &Arc<AlertPolicy>) -> Service {
     let under = is_about_latency(n).then(|| Duration::from_micros(THRESHOLD.into()));
     let slo = if under.is_some() { "latency" } else { "availability" };
     let slo = Slo {
-        id: format!("{name}/{slo}").parse().expect("an id"),
-        display_name: None,
-        description: None,
         probes: vec![probe.clone()],
         latency_under: under,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: if under.is_some() { "99%" } else { "99.9%" }.parse().expect("an objective"),
-        window: Duration::from_secs(30 * DAY.unsigned_abs()).into(),
-        method: nines::model::catalog::Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
         policy: Some(Arc::clone(policy)),
+        ..Slo::new(
+            format!("{name}/{slo}").parse().expect("an id"),
+            if under.is_some() { "99%" } else { "99.9%" }.parse().expect("an objective"),
+            Duration::from_secs(30 * DAY.unsigned_abs()),
+        )
     };
     let check = Check::Http(HttpCheck {
         url: format!("https://{name}.platform.example/healthz").parse().expect("a URL"),

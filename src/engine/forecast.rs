@@ -205,18 +205,6 @@ mod tests {
 
     fn slo() -> Slo {
         Slo {
-            id: "svc/availability".parse().expect("valid"),
-            display_name: None,
-            description: None,
-            probes: Vec::new(),
-            latency_under: None,
-            source: None,
-            min_coverage: None,
-            notify: Vec::new(),
-            objective: "99.9%".parse().expect("valid"),
-            window: Duration::from_secs(30 * 86_400).into(),
-            method: crate::model::catalog::Method::Occurrences,
-            unknown: UnknownPolicy::Exclude,
             policy: Some(Arc::new(AlertPolicy {
                 name: "test".parse().expect("valid"),
                 pairs: vec![Pair {
@@ -229,6 +217,11 @@ mod tests {
                 short_threshold: ShortThreshold::Same,
                 min_bad: 1,
             })),
+            ..Slo::new(
+                "svc/availability".parse().expect("valid"),
+                "99.9%".parse().expect("valid"),
+                Duration::from_secs(30 * 86_400),
+            )
         }
     }
 

@@ -239,6 +239,28 @@ pub struct Slo {
     pub notify: Vec<NotificationTarget>,
 }
 
+impl Slo {
+    /// A promise with nothing beside it: it counts slots, of no probe yet, leaves unknown ones
+    /// out, and tells nobody.
+    pub fn new(id: SloId, objective: Objective, window: impl Into<Window>) -> Self {
+        Slo {
+            id,
+            display_name: None,
+            description: None,
+            probes: Vec::new(),
+            latency_under: None,
+            source: None,
+            objective,
+            window: window.into(),
+            method: Method::default(),
+            unknown: UnknownPolicy::default(),
+            min_coverage: None,
+            policy: None,
+            notify: Vec::new(),
+        }
+    }
+}
+
 /// Somebody who is to be told, and by which way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationTarget {

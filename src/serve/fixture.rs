@@ -37,19 +37,14 @@ pub fn service(name: &str, team: &str, url: &str, slos: &[(&str, &str, Option<u6
     let service: crate::model::Name = name.parse().expect("a name");
     let probe = ProbeId::new(&service, &"probe".parse().expect("a name"));
     let slo = |(slo, objective, under_ms): &(&str, &str, Option<u64>)| Slo {
-        id: format!("{name}/{slo}").parse().expect("an id"),
-        display_name: None,
-        description: None,
         probes: vec![probe.clone()],
         latency_under: under_ms.map(Duration::from_millis),
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: objective.parse().expect("an objective"),
-        window: Duration::from_secs(30 * 86_400).into(),
-        method: crate::model::catalog::Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
         policy: Some(AlertPolicy::workbook()),
+        ..Slo::new(
+            format!("{name}/{slo}").parse().expect("an id"),
+            objective.parse().expect("an objective"),
+            Duration::from_secs(30 * 86_400),
+        )
     };
     let label = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     Service {

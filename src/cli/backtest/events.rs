@@ -180,19 +180,12 @@ mod tests {
 
     fn slo() -> Slo {
         Slo {
-            id: "svc/availability".parse().expect("valid"),
-            display_name: None,
-            description: None,
-            probes: Vec::new(),
             latency_under: Some(Duration::from_millis(300)),
-            source: None,
-            min_coverage: None,
-            notify: Vec::new(),
-            objective: "99.9%".parse().expect("valid"),
-            window: Duration::from_secs(86_400).into(),
-            method: crate::model::catalog::Method::Occurrences,
-            unknown: UnknownPolicy::Exclude,
-            policy: None,
+            ..Slo::new(
+                "svc/availability".parse().expect("valid"),
+                "99.9%".parse().expect("valid"),
+                Duration::from_secs(86_400),
+            )
         }
     }
 

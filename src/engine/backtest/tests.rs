@@ -15,19 +15,12 @@ fn slo(objective: &str, short_threshold: ShortThreshold) -> Slo {
     let mut policy = (*AlertPolicy::workbook()).clone();
     policy.short_threshold = short_threshold;
     Slo {
-        id: "golden/availability".parse().expect("valid"),
-        display_name: None,
-        description: None,
-        probes: Vec::new(),
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: objective.parse().expect("valid"),
-        window: Duration::from_secs(30 * 86_400).into(),
-        method: crate::model::catalog::Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
         policy: Some(Arc::new(policy)),
+        ..Slo::new(
+            "golden/availability".parse().expect("valid"),
+            objective.parse().expect("valid"),
+            Duration::from_secs(30 * 86_400),
+        )
     }
 }
 

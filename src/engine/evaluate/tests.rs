@@ -15,19 +15,12 @@ fn at(text: &str) -> Timestamp {
 
 fn slo(objective: &str, unit: Unit, zone: &str) -> Slo {
     Slo {
-        id: "svc/availability".parse().expect("valid"),
-        display_name: None,
-        description: None,
-        probes: Vec::new(),
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: objective.parse().expect("valid"),
-        window: Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),
-        method: crate::model::catalog::Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
         policy: Some(AlertPolicy::workbook()),
+        ..Slo::new(
+            "svc/availability".parse().expect("valid"),
+            objective.parse().expect("valid"),
+            Window::Calendar(Calendar::of(unit, zone.parse().expect("a zone"))),
+        )
     }
 }
 

@@ -8,19 +8,13 @@ use super::*;
 
 fn slo(objective: &str, window_days: u64, policy: Option<Arc<AlertPolicy>>) -> Slo {
     Slo {
-        id: "a/b".parse().expect("an id"),
-        display_name: None,
-        description: None,
         probes: vec!["a/p".parse().expect("an id")],
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: objective.parse().expect(objective),
-        window: Duration::from_secs(window_days * 86_400).into(),
-        method: crate::model::catalog::Method::Occurrences,
-        unknown: Default::default(),
         policy,
+        ..Slo::new(
+            "a/b".parse().expect("an id"),
+            objective.parse().expect(objective),
+            Duration::from_secs(window_days * 86_400),
+        )
     }
 }
 

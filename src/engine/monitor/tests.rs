@@ -56,19 +56,15 @@ pub(super) fn catalog(
         min_bad: 2,
     });
     let slo = |name: &str, probes: &[&str], under: Option<u64>| Slo {
-        id: format!("svc/{name}").parse().expect("valid"),
-        display_name: None,
-        description: None,
         probes: probes.iter().map(|p| format!("svc/{p}").parse().expect("valid")).collect(),
         latency_under: under.map(Duration::from_millis),
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: "90%".parse().expect("valid"),
-        window: secs(300).into(),
-        method: crate::model::catalog::Method::Occurrences,
         unknown,
         policy: Some(Arc::clone(&policy)),
+        ..Slo::new(
+            format!("svc/{name}").parse().expect("valid"),
+            "90%".parse().expect("valid"),
+            secs(300),
+        )
     };
     let service = Service {
         name: service,

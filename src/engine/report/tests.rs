@@ -29,19 +29,12 @@ fn name(text: &str) -> Name {
 
 fn slo(objective: &str) -> Slo {
     Slo {
-        id: "shop/availability".parse().expect("an id"),
-        display_name: None,
-        description: None,
         probes: vec!["shop/front".parse().expect("an id")],
-        latency_under: None,
-        source: None,
-        objective: objective.parse().expect("an objective"),
-        window: secs(30 * 86_400).into(),
-        method: Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
-        policy: None,
-        min_coverage: None,
-        notify: Vec::new(),
+        ..Slo::new(
+            "shop/availability".parse().expect("an id"),
+            objective.parse().expect("an objective"),
+            secs(30 * 86_400),
+        )
     }
 }
 

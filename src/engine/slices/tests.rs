@@ -25,19 +25,14 @@ fn at(text: &str) -> Timestamp {
 
 fn slo(method: Method, window: Window, unknown: UnknownPolicy) -> Slo {
     Slo {
-        id: "svc/availability".parse().expect("valid"),
-        display_name: None,
-        description: None,
         probes: vec!["svc/p".parse().expect("valid")],
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: "90%".parse().expect("valid"),
-        window,
         method,
         unknown,
-        policy: None,
+        ..Slo::new(
+            "svc/availability".parse().expect("valid"),
+            "90%".parse().expect("valid"),
+            window,
+        )
     }
 }
 

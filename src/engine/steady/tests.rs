@@ -24,17 +24,6 @@ fn slo(unknown: UnknownPolicy, window: u64) -> Slo {
         hold: Duration::ZERO,
     };
     Slo {
-        id: "svc/slo".parse().expect("valid"),
-        display_name: None,
-        description: None,
-        probes: Vec::new(),
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: "90%".parse().expect("valid"),
-        window: Duration::from_secs(window).into(),
-        method: Method::Occurrences,
         unknown,
         policy: Some(Arc::new(AlertPolicy {
             name: "test".parse().expect("valid"),
@@ -42,6 +31,11 @@ fn slo(unknown: UnknownPolicy, window: u64) -> Slo {
             short_threshold: ShortThreshold::Same,
             min_bad: 1,
         })),
+        ..Slo::new(
+            "svc/slo".parse().expect("valid"),
+            "90%".parse().expect("valid"),
+            Duration::from_secs(window),
+        )
     }
 }
 

@@ -12,19 +12,13 @@ use crate::model::window::Zone;
 
 fn slo(name: &str, objective: &str, days: u64, policy: AlertPolicy) -> Slo {
     Slo {
-        id: format!("registry/{name}").parse().expect("an id"),
-        display_name: None,
-        description: None,
         probes: vec!["registry/pull".parse().expect("an id")],
-        latency_under: None,
-        source: None,
-        min_coverage: None,
-        notify: Vec::new(),
-        objective: objective.parse().expect("an objective"),
-        window: Duration::from_secs(days * 86_400).into(),
-        method: crate::model::catalog::Method::Occurrences,
-        unknown: UnknownPolicy::Exclude,
         policy: Some(policy.into()),
+        ..Slo::new(
+            format!("registry/{name}").parse().expect("an id"),
+            objective.parse().expect("an objective"),
+            Duration::from_secs(days * 86_400),
+        )
     }
 }
 

@@ -229,24 +229,21 @@ fn catalog(chance: &mut Chance, probes: &[Probe]) -> Catalog {
 
 fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration>) -> Slo {
     let window = chance.one_of(&[HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY]);
+    let objective = objective(chance);
     Slo {
-        id: format!("svc/{name}").parse().expect("a valid id"),
-        display_name: None,
-        description: None,
         probes: probes.iter().map(|probe| probe.id.clone()).collect(),
         latency_under: under,
-        source: None,
-        objective: objective(chance),
-        window: Window::Rolling(Duration::from_micros(window.unsigned_abs())),
-        method: Method::Occurrences,
         unknown: match chance.between(0, 5) {
             0 => UnknownPolicy::Bad,
             1 => UnknownPolicy::Good,
             _ => UnknownPolicy::Exclude,
         },
         policy: policy(chance, window),
-        min_coverage: None,
-        notify: Vec::new(),
+        ..Slo::new(
+            format!("svc/{name}").parse().expect("a valid id"),
+            objective,
+            Window::Rolling(Duration::from_micros(window.unsigned_abs())),
+        )
     }
 }
 

@@ -61,19 +61,15 @@ impl Declared {
         });
         let slo =
             |name: &str, of: &[Probe], under: Option<u64>, percent: u32, unknown, window| Slo {
-                id: format!("svc/{name}").parse().expect("valid"),
-                display_name: None,
-                description: None,
                 probes: of.iter().map(|probe| probe.id.clone()).collect(),
                 latency_under: under.map(Duration::from_millis),
-                objective: format!("{percent}%").parse().expect("valid"),
-                window: secs(window).into(),
-                method: Method::Occurrences,
                 unknown,
-                source: None,
-                min_coverage: None,
-                notify: Vec::new(),
                 policy: Some(Arc::clone(&policy)),
+                ..Slo::new(
+                    format!("svc/{name}").parse().expect("valid"),
+                    format!("{percent}%").parse().expect("valid"),
+                    secs(window),
+                )
             };
         let both = self
             .both

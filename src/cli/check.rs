@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Format;
+use super::{Failure, Format};
 use crate::clock;
 use crate::daemon::files;
 use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
@@ -18,6 +18,7 @@ use crate::engine::fit::{self, Ground};
 use crate::model::correction::{Act, Correction};
 use crate::model::evidence::DECLARED_OUTAGE;
 use crate::model::{Catalog, Severity, Slo, Timestamp, Window, decimal, number};
+use crate::serve::Gate;
 use crate::spec::{self, Level, Loaded, Problem};
 
 /// Exit code when the specs are invalid, or have warnings where those are not allowed.
@@ -53,6 +54,7 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
         Err(problems) => (problems, None),
     };
     problems.extend(config_warnings(&check.config, loaded.as_ref()));
+    problems.extend(entry_problems(&check.config)?);
     let findings = loaded.as_ref().map(|l| feasibility::assess(&l.catalog)).unwrap_or_default();
     problems.extend(loaded.iter().flat_map(|loaded| warnings(loaded, &findings)));
     problems.extend(loaded.iter().flat_map(unfit));
@@ -64,6 +66,23 @@ pub fn run(check: &Check, out: &mut dyn Write) -> anyhow::Result<u8> {
     }
     let fails = |p: &Problem| check.strict || p.level == Level::Error;
     Ok(if report.problems.iter().any(fails) { INVALID } else { 0 })
+}
+
+/// What is wrong with the web config that the config names.
+///
+/// # Errors
+/// A file of it cannot be read or used.
+fn entry_problems(config: &spec::config::Config) -> anyhow::Result<Vec<Problem>> {
+    match super::run::entry(config.web_config.as_ref()) {
+        Ok(entry) => {
+            Gate::open(&entry.config)?;
+            Ok(Vec::new())
+        }
+        Err(error) => match error.downcast::<Failure>() {
+            Ok(Failure::Invalid(problems)) => Ok(problems),
+            Err(error) => Err(error),
+        },
+    }
 }
 
 /// What somebody should look at in the config, by itself and beside the specs.

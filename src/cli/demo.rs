@@ -9,6 +9,7 @@ mod platform;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -55,7 +56,7 @@ pub fn run(flags: &Flags, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
         let catalog = catalog(&platform)?;
         let settings = settings(flags, &scratch.0).await?;
         seed(&settings, &catalog)?;
-        let loaded = Loaded { settings, catalog, fingerprint: 0 };
+        let loaded = Loaded { settings, catalog, gate: Arc::default(), fingerprint: 0 };
         let daemon = Daemon::start(loaded, None).await?;
         greet(&daemon, out)?;
         run::until_told(daemon).await

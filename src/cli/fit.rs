@@ -16,8 +16,9 @@ use crate::engine::evaluate::Histories;
 use crate::engine::fit::{self, Ground, Measured, render};
 use crate::model::{Catalog, Objective, SloId, number};
 
+use super::Format;
+use super::client::Daemon;
 use super::slo::trim_lines;
-use super::{Format, client};
 
 /// What makes the command end with code 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -34,7 +35,7 @@ pub enum Source {
     /// Declarations, and the history of each promise that has one.
     Specs(Box<Catalog>, BTreeMap<SloId, Measured>),
     /// A running daemon, by its base URL.
-    Daemon(String),
+    Daemon(Daemon),
 }
 
 impl Source {
@@ -64,7 +65,7 @@ impl Source {
     /// One application, or all.
     fn applications(&self, name: Option<&str>) -> anyhow::Result<Value> {
         let (catalog, measured) = match self {
-            Source::Daemon(url) => return ask(url, name),
+            Source::Daemon(daemon) => return ask(daemon, name),
             Source::Specs(catalog, measured) => (catalog, measured),
         };
         let ground = Ground::new(catalog, &|id| measured.get(id).copied());
@@ -80,8 +81,8 @@ impl Source {
 
     fn service(&self, name: &str) -> anyhow::Result<Value> {
         match self {
-            Source::Daemon(url) => {
-                client::get_json(url, &format!("/api/v1/services/{}/fit", super::slo::escape(name)))
+            Source::Daemon(daemon) => {
+                daemon.get_json(&format!("/api/v1/services/{}/fit", super::slo::escape(name)))
             }
             Source::Specs(catalog, measured) => {
                 let ground = Ground::new(catalog, &|id| measured.get(id).copied());
@@ -94,15 +95,15 @@ impl Source {
     }
 }
 
-fn ask(url: &str, name: Option<&str>) -> anyhow::Result<Value> {
+fn ask(daemon: &Daemon, name: Option<&str>) -> anyhow::Result<Value> {
     let one = |name: &str| {
         let path = format!("/api/v1/applications/{}/fit", super::slo::escape(name));
-        Ok::<_, anyhow::Error>(client::get_json(url, &path)?["applications"][0].take())
+        Ok::<_, anyhow::Error>(daemon.get_json(&path)?["applications"][0].take())
     };
     let names = match name {
         Some(name) => vec![name.to_owned()],
         None => {
-            let all = client::get_json(url, "/api/v1/applications")?;
+            let all = daemon.get_json("/api/v1/applications")?;
             let all = all["applications"].as_array().cloned().unwrap_or_default();
             all.iter().map(|fit| text(&fit["application"])).collect()
         }

@@ -12,6 +12,7 @@ use crate::spec::{self, Loaded, SourceFile, config::Config};
 
 use super::Failure;
 use super::backtest::Source;
+use super::client::Daemon;
 
 /// Where specs are.
 #[derive(Clone, Debug, Args)]
@@ -119,6 +120,44 @@ pub struct Url {
     /// The daemon's base URL.
     #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
     pub url: String,
+    #[command(flatten)]
+    pub http: Http,
+}
+
+impl Url {
+    /// It.
+    ///
+    /// # Errors
+    /// The HTTP config's.
+    pub fn daemon(&self) -> anyhow::Result<Daemon> {
+        self.http.daemon(&self.url)
+    }
+}
+
+/// How a command shows itself to a daemon.
+#[derive(Clone, Debug, Args)]
+pub struct Http {
+    /// How to show ourselves to a daemon that lets not everybody in: `basic_auth`,
+    /// `bearer_token_file` and `tls_config`, as promtool reads them.
+    #[arg(long = "http.config.file", env = "NINES_HTTP_CONFIG_FILE", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+impl Http {
+    /// The daemon at this base URL.
+    ///
+    /// # Errors
+    /// The HTTP config's.
+    pub fn daemon(&self, url: &str) -> anyhow::Result<Daemon> {
+        let http = match &self.file {
+            Some(file) => {
+                let file = files::read_file(file)?;
+                spec::http_config::load(&file).map_err(Failure::Invalid)?
+            }
+            None => Default::default(),
+        };
+        Ok(Daemon { url: url.to_owned(), http })
+    }
 }
 
 /// What `fit` judges, and by what.
@@ -140,6 +179,8 @@ pub struct Fit {
     /// Ask the daemon at this base URL, which knows its specs and its history.
     #[arg(long, conflicts_with_all = ["specs", "config_file", "storage_path"])]
     pub url: Option<String>,
+    #[command(flatten)]
+    pub http: Http,
     /// End with code 4 if a gate answers this for any application; may be repeated.
     #[arg(long, value_enum)]
     pub fail_on: Vec<super::fit::FailOn>,
@@ -155,7 +196,7 @@ impl Fit {
     /// The specs', and a ledger that cannot be read.
     pub fn source(&self) -> anyhow::Result<super::fit::Source> {
         if let Some(url) = &self.url {
-            return Ok(super::fit::Source::Daemon(url.clone()));
+            return Ok(super::fit::Source::Daemon(self.http.daemon(url)?));
         }
         let ledger = self.storage_path.clone().map(|path| (path, self.vantage.clone()));
         super::fit::Source::specs(self.specs.catalog()?, ledger)
@@ -189,6 +230,8 @@ pub struct Report {
     /// The daemon to ask where no ledger and no events are named.
     #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
     pub url: String,
+    #[command(flatten)]
+    pub http: Http,
     /// End with code 4 if this holds for any objective or agreement; may be repeated.
     #[arg(long, value_enum)]
     pub fail_on: Vec<super::report::FailOn>,
@@ -226,7 +269,7 @@ impl Report {
             (None, None) if !self.specs.specs.is_empty() => {
                 bail!("--specs says what was promised; give --storage.path DIR or --events FILE")
             }
-            (None, None) => Source::Daemon(self.url.clone()),
+            (None, None) => Source::Daemon(self.http.daemon(&self.url)?),
         })
     }
 

@@ -137,11 +137,17 @@ enum Command {
         #[command(flatten)]
         daemon: flags::Url,
     },
-    /// Print the JSON Schema of spec files, or of the config file.
+    /// Print the JSON Schema of spec files, or of another file.
     Schema {
         /// Of the config file.
-        #[arg(long)]
+        #[arg(long, group = "which")]
         config: bool,
+        /// Of the file of `--web.config.file`.
+        #[arg(long, group = "which")]
+        web_config: bool,
+        /// Of the file of `--http.config.file`.
+        #[arg(long, group = "which")]
+        http_config: bool,
     },
     /// Print the completion script for a shell.
     Completions {
@@ -256,9 +262,14 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Rules { specs } => rules::run(&specs.catalog()?, out).map(|()| 0),
         Command::Dashboards { directory } => dashboards::run(&directory, out).map(|()| 0),
         Command::Demo(flags) => demo::run(&flags, out).map(|()| 0),
-        Command::Health { daemon } => health::run(&daemon.url, out).map(|()| 0),
-        Command::Schema { config } => {
-            let which = if config { Which::Config } else { Which::Specs };
+        Command::Health { daemon } => health::run(&daemon.daemon()?, out).map(|()| 0),
+        Command::Schema { config, web_config, http_config } => {
+            let which = match (config, web_config, http_config) {
+                (true, ..) => Which::Config,
+                (_, true, _) => Which::WebConfig,
+                (.., true) => Which::HttpConfig,
+                _ => Which::Specs,
+            };
             schema::json(which, out).map(|()| 0)
         }
         Command::Completions { shell } => {
@@ -274,10 +285,10 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 fn slo_command(command: SloCommand, out: &mut dyn Write) -> anyhow::Result<u8> {
     let met = match command {
         SloCommand::List { daemon, team, fail_on, format } => {
-            slo::list(&daemon.url, team.as_deref(), &fail_on, format, out)?
+            slo::list(&daemon.daemon()?, team.as_deref(), &fail_on, format, out)?
         }
         SloCommand::Show { id, daemon, at, fail_on, format } => {
-            slo::show(&daemon.url, &id, at.as_deref(), &fail_on, format, out)?
+            slo::show(&daemon.daemon()?, &id, at.as_deref(), &fail_on, format, out)?
         }
     };
     Ok(if met { 0 } else { MISSED })

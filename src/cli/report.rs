@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::backtest;
-use super::client;
+use super::client::Daemon;
 use super::slo::escape;
 use crate::engine::Book;
 use crate::engine::amend::Amendments;
@@ -72,13 +72,13 @@ pub enum Source {
     /// Declarations and events, one a line; `-` is the standard input.
     Events(Box<Catalog>, PathBuf),
     /// A running daemon, by its base URL.
-    Daemon(String),
+    Daemon(Daemon),
 }
 
 impl Source {
     fn report(&self, wish: &Wish, now: Timestamp) -> anyhow::Result<Value> {
         let catalog = match self {
-            Source::Daemon(url) => return ask(url, wish),
+            Source::Daemon(daemon) => return ask(daemon, wish),
             Source::Ledger(catalog, ..) | Source::Events(catalog, _) => catalog,
         };
         let events = match self {
@@ -151,11 +151,11 @@ impl Events {
     }
 }
 
-fn ask(url: &str, wish: &Wish) -> anyhow::Result<Value> {
+fn ask(daemon: &Daemon, wish: &Wish) -> anyhow::Result<Value> {
     let (kind, name) = (wish.scope.kind(), escape(wish.scope.name()));
     let (period, zone) = (escape(&wish.period), escape(wish.zone.name()));
     let path = format!("/api/v1/reports/{kind}/{name}?period={period}&timeZone={zone}");
-    client::get_json(url, &path)
+    daemon.get_json(&path)
 }
 
 /// Prints the report. Says whether none of `fail_on` holds.

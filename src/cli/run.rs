@@ -16,8 +16,9 @@ use crate::daemon::{Daemon, files};
 use crate::model::settings::Alerting;
 use crate::model::source::Measure;
 use crate::model::time::parse_duration;
+use crate::model::web::WebConfig;
 use crate::model::{self, Settings};
-use crate::serve::ReloadFailure;
+use crate::serve::{Gate, ReloadFailure};
 use crate::spec::config::{Config, parse_base_url, parse_listen};
 use crate::spec::{self, Level, Problem, SourceFile};
 
@@ -32,6 +33,10 @@ pub struct Flags {
     /// Where HTTP is served [default: 127.0.0.1:10099].
     #[arg(long = "web.listen-address", value_name = "ADDR", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
+    /// Who may come in over HTTP, and how: TLS, users and headers, in the format of Prometheus'
+    /// exporter toolkit [default: everybody, in plain HTTP].
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config: Option<PathBuf>,
     /// The address by which people reach that [default: http://LISTEN-ADDRESS].
     #[arg(long = "web.external-url", value_name = "URL", value_parser = parse_base_url)]
     external_url: Option<String>,
@@ -128,7 +133,8 @@ impl Source for Flags {
         let file = self.specs.config_file()?;
         let config = flags::config(file.as_ref())?;
         let specs = files::read_specs(&self.specs.paths_or(config.specs.as_ref())?)?;
-        Ok(fingerprint(file.iter().chain(&specs)))
+        let entry = entry(self.web_config.as_ref().or(config.web_config.as_ref()))?;
+        Ok(fingerprint(file.iter().chain(&specs).chain(&entry.files)))
     }
 }
 
@@ -155,7 +161,12 @@ fn fingerprint<'a>(files: impl Iterator<Item = &'a SourceFile>) -> u64 {
 fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
     let config_file = flags.specs.config_file()?;
     let config = flags::config(config_file.as_ref())?;
-    let settings = settings(flags, &config)?;
+    let mut settings = settings(flags, &config)?;
+    let entry = entry(settings.web_config.as_ref())?;
+    if entry.config.tls.is_some() && flags.external_url.is_none() && config.external_url.is_none() {
+        settings.external_url = format!("https://{}", settings.listen);
+    }
+    let gate = Arc::new(Gate::open(&entry.config)?);
     let specs = files::read_specs(&settings.specs)?;
     let loaded = spec::load(&specs, &flags::options(&settings, &config));
     let loaded = loaded.map_err(Failure::Invalid)?;
@@ -171,8 +182,30 @@ fn settle(flags: &Flags) -> anyhow::Result<Loaded> {
     if settings.alerting == Alerting::Direct && settings.alertmanagers.is_empty() {
         tracing::warn!("no Alertmanager is configured; alerts are shown but nobody is paged");
     }
-    let fingerprint = fingerprint(config_file.iter().chain(&specs));
-    Ok(Loaded { settings, catalog: loaded.catalog, fingerprint })
+    let fingerprint = fingerprint(config_file.iter().chain(&specs).chain(&entry.files));
+    Ok(Loaded { settings, catalog: loaded.catalog, gate, fingerprint })
+}
+
+/// The web config and every file that it consists of.
+pub(super) struct Entry {
+    /// What it says.
+    pub config: WebConfig,
+    files: Vec<SourceFile>,
+}
+
+/// Reads the web config; everybody may come in without one.
+///
+/// # Errors
+/// What cannot be read, and its problems.
+pub(super) fn entry(path: Option<&PathBuf>) -> anyhow::Result<Entry> {
+    let Some(path) = path else {
+        return Ok(Entry { config: WebConfig::default(), files: Vec::new() });
+    };
+    let file = files::read_file(path)?;
+    let config = spec::web_config::load(&file).map_err(Failure::Invalid)?;
+    let named = config.tls.iter().flat_map(|tls| tls.files());
+    let named = named.map(files::read_file).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Entry { config, files: [vec![file], named].concat() })
 }
 
 /// SLOs whose sources cannot be asked, as errors at their places.
@@ -209,6 +242,9 @@ fn settings(flags: &Flags, config: &Config) -> anyhow::Result<Settings> {
     }
     if let Some(url) = &flags.external_url {
         settings.external_url.clone_from(url);
+    }
+    if flags.web_config.is_some() {
+        settings.web_config.clone_from(&flags.web_config);
     }
     if let Some(path) = &flags.storage_path {
         settings.storage_path.clone_from(path);

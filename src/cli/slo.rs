@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::model::{Objective, Share, decimal, number};
 
-use super::{Format, client};
+use super::Format;
+use super::client::Daemon;
 
 /// What makes the command end with code 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,14 +28,14 @@ pub enum FailOn {
 /// # Errors
 /// The daemon does not answer.
 pub fn list(
-    url: &str,
+    daemon: &Daemon,
     team: Option<&str>,
     fail_on: &[FailOn],
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let query = team.map(|team| format!("?team={}", escape(team))).unwrap_or_default();
-    let json = client::get_json(url, &format!("/api/v1/slos{query}"))?;
+    let json = daemon.get_json(&format!("/api/v1/slos{query}"))?;
     let none = Vec::new();
     let slos = json["slos"].as_array().unwrap_or(&none);
     match format {
@@ -66,7 +67,7 @@ pub fn list(
 /// # Errors
 /// The daemon does not answer, or does not know the SLO.
 pub fn show(
-    url: &str,
+    daemon: &Daemon,
     id: &str,
     at: Option<&str>,
     fail_on: &[FailOn],
@@ -74,7 +75,7 @@ pub fn show(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let query = at.map(|at| format!("?at={}", escape(at))).unwrap_or_default();
-    let json = client::get_json(url, &format!("/api/v1/slos/{id}{query}"))?;
+    let json = daemon.get_json(&format!("/api/v1/slos/{id}{query}"))?;
     let slo = &json["slo"];
     match format {
         Format::Json => writeln!(out, "{json}")?,

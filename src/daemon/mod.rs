@@ -74,10 +74,9 @@ impl Daemon {
     /// The port or the ledger cannot be had, or the system refuses threads. Nothing is left
     /// running then.
     pub async fn start(loaded: Loaded, source: Option<Arc<dyn Source>>) -> anyhow::Result<Daemon> {
-        let Loaded { settings, catalog, fingerprint } = loaded;
-        let descriptors = probe::descriptors();
-        let places = serve::places(descriptors);
-        let server = Server::bind(settings.listen)?.with_places(places);
+        let Loaded { settings, catalog, gate, fingerprint } = loaded;
+        let places = serve::places(probe::descriptors());
+        let server = Server::bind(settings.listen)?.with_places(places).behind(gate);
         let address = server.local_addr();
         let notifier = start_notifier(&settings)?;
         let Alive { engine, series, writer, clock, now, history_end, orders } =
@@ -85,9 +84,9 @@ impl Daemon {
         let probes = probes(&engine, &series);
         let engine = Arc::new(RwLock::new(engine));
         let (sink, inbox) = mpsc::channel(MAX_REPORTS);
-        let config = probing(&settings, probe::in_flight_max(descriptors, places));
         let references = start_references(&settings, clock, now, &sink)?;
         let sources = start_sources(&settings, orders, clock, &sink)?;
+        let config = probing(&settings, places);
         let prober = Prober::start(probes, clock, config, now, sink)?;
         let faults = Arc::new(Faults::new(&settings, prober.meters(), clock, history_end));
         let pager = pager(notifier.as_ref());
@@ -113,6 +112,7 @@ impl Daemon {
             source,
             fingerprint,
             settings: Arc::clone(&settings),
+            gate: server.gate(),
             engine: Arc::clone(&engine),
             prober,
             sources,
@@ -207,7 +207,8 @@ impl Daemon {
     }
 }
 
-fn probing(settings: &Settings, in_flight_max: usize) -> probe::Config {
+fn probing(settings: &Settings, places: usize) -> probe::Config {
+    let in_flight_max = probe::in_flight_max(probe::descriptors(), places);
     let (vantage, egress) = (settings.vantage.clone(), settings.egress.clone());
     probe::Config { vantage, egress, in_flight_max, ..Default::default() }
 }

@@ -17,7 +17,7 @@ use crate::ledger::Writer;
 use crate::model::{Catalog, Probe, ProbeId, SeriesId, Settings};
 use crate::notify::Notifier;
 use crate::probe::Prober;
-use crate::serve::{Load, ReloadFailure};
+use crate::serve::{Gate, Load, ReloadFailure};
 use crate::source::{Servers, Sources};
 
 /// Where a configuration is read from.
@@ -42,6 +42,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What is declared.
     pub catalog: Catalog,
+    /// Who may come in over HTTP, and how.
+    pub gate: Arc<Gate>,
     /// The fingerprint of what was read.
     pub fingerprint: u64,
 }
@@ -57,6 +59,8 @@ pub struct Reloader {
     pub fingerprint: u64,
     /// The operator's choices in force, which everybody reads.
     pub settings: Arc<ArcSwap<Settings>>,
+    /// Who may come in over HTTP, and how.
+    pub gate: Arc<ArcSwap<Gate>>,
     /// What is declared and known at present.
     pub engine: Arc<RwLock<Engine>>,
     /// What probes.
@@ -159,7 +163,7 @@ impl Reloader {
             return Err(ReloadFailure::Refused(vec![why.to_owned()]));
         };
         let loaded = blocking(move || source.load()).await??;
-        let Loaded { settings, catalog, fingerprint } = loaded;
+        let Loaded { settings, catalog, gate, fingerprint } = loaded;
         let before = self.settings.load_full();
         let fixed = needs_restart(&before, &settings);
         if !fixed.is_empty() {
@@ -181,6 +185,7 @@ impl Reloader {
         let numbered = self.number(&catalog, &settings.vantage).await?;
         let catalog = Arc::new(catalog);
         self.swap(&catalog, numbered, (settings, servers), renewed).await?;
+        self.gate.store(gate);
         self.fingerprint = fingerprint;
         let writer = Arc::clone(&self.writer);
         if let Err(error) = blocking(move || writer.flush()).await? {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The address by which people reach that, without a trailing slash.
     pub external_url: String,
+    /// The file that says who may come in over HTTP, and how; none for everybody.
+    pub web_config: Option<PathBuf>,
     /// Whether `/-/reload` and `/-/quit` work.
     pub enable_lifecycle: bool,
     /// Who pages.
@@ -113,6 +115,7 @@ impl Default for Settings {
             retention: DEFAULT_RETENTION,
             listen: DEFAULT_LISTEN,
             external_url: format!("http://{DEFAULT_LISTEN}"),
+            web_config: None,
             enable_lifecycle: false,
             alerting: Alerting::Direct,
             alertmanagers: Vec::new(),

@@ -8,5 +8,5 @@ use super::site::Site;
 
 /// Everything that is served.
 pub fn router(site: Site) -> Router {
-    routes::router(site, Connections::new(MAX_CONNECTIONS))
+    routes::router(site, Connections::new(MAX_CONNECTIONS), std::sync::Arc::default())
 }

@@ -13,6 +13,7 @@ mod fit;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod gate;
 pub mod metrics;
 mod negotiate;
 mod number;
@@ -30,6 +31,7 @@ pub mod sources;
 
 pub use connections::places;
 pub use exposition::Exposition;
+pub use gate::Gate;
 pub use own::SelfMetrics;
 pub use report::Archive;
 pub use server::Server;

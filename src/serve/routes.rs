@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -10,13 +11,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::connections::Connections;
+use super::gate::Gate;
 use super::problem::Problem;
 use super::site::{Command, Readiness, ReloadFailure, Site};
 use super::{api, fit, page, promapi, report, results, scrape};
@@ -35,6 +37,7 @@ pub struct Shared {
     pub site: Site,
     /// How full the server is.
     pub connections: Arc<Connections>,
+    gate: Arc<ArcSwap<Gate>>,
     rendering: Arc<Semaphore>,
 }
 
@@ -58,9 +61,9 @@ impl Shared {
 }
 
 /// Everything that is served.
-pub fn router(site: Site, connections: Arc<Connections>) -> Router {
+pub fn router(site: Site, connections: Arc<Connections>, gate: Arc<ArcSwap<Gate>>) -> Router {
     let rendering = Arc::new(Semaphore::new(MAX_RENDERING));
-    let shared = Shared { site, connections, rendering };
+    let shared = Shared { site, connections, gate, rendering };
     Router::new()
         .route("/", get(page::home))
         .route("/slo/{service}/{slo}", get(page::slo))
@@ -90,7 +93,7 @@ pub fn router(site: Site, connections: Arc<Connections>) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY as usize))
         .layer(CatchPanicLayer::custom(|_| panicked().into_response()))
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
@@ -186,10 +189,12 @@ fn is_foreign(request: &Request) -> bool {
     origin.split_once("://").is_none_or(|(_, origin)| origin != ours)
 }
 
-/// Bounds every request and marks every answer.
-async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match refusal(&request) {
-        Some(problem) => problem.into_response(),
+/// Lets in who may come in, bounds every request and marks every answer.
+async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let gate = shared.gate.load_full();
+    let passed = gate.pass(request.method(), request.uri().path(), request.headers()).await;
+    let mut response = match passed.err().or_else(|| refusal(&request)) {
+        Some(problem) => refused(problem),
         None => match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
@@ -201,6 +206,18 @@ async fn guard(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    gate.mark(headers);
+    response
+}
+
+/// An answer to somebody who is not let in says how to come in.
+fn refused(problem: Problem) -> Response {
+    let unknown = problem.status == StatusCode::UNAUTHORIZED;
+    let mut response = problem.into_response();
+    if unknown {
+        let challenge = HeaderValue::from_static("Basic realm=\"nines\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
 }

@@ -10,17 +10,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::Gate;
 use super::connections::{Connections, MAX_CONNECTIONS, Place};
 use super::routes;
 use super::site::Site;
@@ -47,6 +50,7 @@ pub struct Server {
     addr: SocketAddr,
     head_timeout: Duration,
     places: usize,
+    gate: Arc<ArcSwap<Gate>>,
 }
 
 impl Server {
@@ -65,7 +69,19 @@ impl Server {
         };
         let listener = listen(addr).map_err(name)?;
         let addr = listener.local_addr()?;
-        Ok(Server { listener, addr, head_timeout: HEAD_TIMEOUT, places: MAX_CONNECTIONS })
+        let (head_timeout, places) = (HEAD_TIMEOUT, MAX_CONNECTIONS);
+        Ok(Server { listener, addr, head_timeout, places, gate: Arc::default() })
+    }
+
+    /// Lets in who passes this gate; everybody without one.
+    pub fn behind(self, gate: Arc<Gate>) -> Self {
+        self.gate.store(gate);
+        self
+    }
+
+    /// Where its gate is, for somebody who puts another there; connections that are open go on.
+    pub fn gate(&self) -> Arc<ArcSwap<Gate>> {
+        Arc::clone(&self.gate)
     }
 
     /// Serves at most so many connections at a time.
@@ -85,11 +101,12 @@ impl Server {
     pub async fn run(self, site: Site, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let connections = Connections::new(self.places);
-        let app = routes::router(site, Arc::clone(&connections));
+        let gate = self.gate;
+        let app = routes::router(site, Arc::clone(&connections), Arc::clone(&gate));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut shutdown = pin!(shutdown);
-        info!(address = %self.addr, "serving HTTP");
+        info!(address = %self.addr, tls = gate.load().acceptor().is_some(), "serving HTTP");
         loop {
             let (stream, place) = tokio::select! {
                 accepted = accept(&listener, &connections) => accepted,
@@ -97,7 +114,8 @@ impl Server {
             };
             while tasks.try_join_next().is_some() {}
             let (app, stopped) = (app.clone(), stopped.clone());
-            tasks.spawn(connection(stream, place, app, stopped, self.head_timeout));
+            let gate = gate.load_full();
+            tasks.spawn(enter(gate, stream, place, app, stopped, self.head_timeout));
         }
         drop(listener);
         // Nobody listens when there is no connection.
@@ -120,15 +138,39 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpS
     }
 }
 
-async fn connection(
+/// Serves a connection, encrypted if the gate says so.
+async fn enter(
+    gate: Arc<Gate>,
     stream: TcpStream,
+    place: Place,
+    app: axum::Router,
+    stopped: watch::Receiver<bool>,
+    head_timeout: Duration,
+) {
+    // Small answers should not wait for more; failing to say so only makes them slower.
+    let _ = stream.set_nodelay(true);
+    let stream = place.watch(stream);
+    let Some(acceptor) = gate.acceptor() else {
+        return connection(stream, place, app, stopped, head_timeout).await;
+    };
+    let shaken = tokio::select! {
+        shaken = timeout(head_timeout, acceptor.accept(stream)) => shaken,
+        () = place.lost() => return,
+    };
+    // Whoever speaks no TLS, or shows no certificate that is good here, is no error of ours.
+    let Ok(Ok(stream)) = shaken else { return };
+    if gate.admits(stream.get_ref().1.peer_certificates()) {
+        connection(stream, place, app, stopped, head_timeout).await;
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     place: Place,
     app: axum::Router,
     mut stopped: watch::Receiver<bool>,
     head_timeout: Duration,
 ) {
-    // Small answers should not wait for more; failing to say so only makes them slower.
-    let _ = stream.set_nodelay(true);
     let mut builder = Builder::new();
     // Without a timer hyper does not enforce its timeout.
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
@@ -145,8 +187,7 @@ async fn connection(
             }
         }
     });
-    let stream = TokioIo::new(place.watch(stream));
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // Clients go away in the middle all the time; that is nobody's error.
         _ = connection.as_mut() => return,

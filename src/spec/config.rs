@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::mirror::{Field, Given, Value, mirror, read_mapping};
-use super::problem::{At, Problem, Problems, Source, lines};
+use super::SourceFile;
+use super::document::{self, Lines};
+use super::mirror::{Field, Given, Value, mirror};
+use super::problem::{At, Problem, Problems};
 use super::raw::{FilePath, Url, has_user_info};
 use super::reference::{self, Reference};
 use super::resolve::{is_label_name, within};
@@ -19,7 +21,6 @@ use super::schema::{Table, table};
 use super::servers::{self, Servers};
 use super::tree::{self, Node};
 use super::value::{Int, List, OneOrMany, parsed_text, words};
-use super::{SourceFile, text};
 use crate::model::check::Check;
 use crate::model::settings::{Alerting, References, Settings};
 use crate::model::source::Server;
@@ -38,6 +39,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// The address by which people reach that, without a trailing slash.
     pub external_url: Option<String>,
+    /// The file that says who may come in over HTTP, and how.
+    pub web_config: Option<PathBuf>,
     /// Who pages.
     pub alerting: Option<Alerting>,
     /// The base URLs of every Alertmanager, without a trailing slash.
@@ -87,6 +90,9 @@ impl Config {
             settings.external_url = format!("http://{listen}");
         }
         put(&mut settings.external_url, &self.external_url);
+        if self.web_config.is_some() {
+            settings.web_config.clone_from(&self.web_config);
+        }
         put(&mut settings.alerting, &self.alerting);
         put(&mut settings.alertmanagers, &self.alertmanagers);
         put(&mut settings.resend_delay, &self.resend_delay);
@@ -125,31 +131,9 @@ impl Config {
 /// # Errors
 /// Every problem in it.
 pub fn load(file: &SourceFile) -> Result<Config, Vec<Problem>> {
-    let text = text(&file.content);
-    let shown = text.as_ref().map(|text| lines(text)).unwrap_or_default();
-    let mut problems = Problems::new(vec![Source { path: file.path.clone(), lines: shown }]);
-    let documents = match &text {
-        Ok(text) => tree::read(0, text, &mut problems),
-        Err(unreadable) => {
-            unreadable.report(0, &mut problems);
-            Vec::new()
-        }
-    };
-    if let Some(second) = documents.get(1) {
-        let at = At::bare(second.place);
-        problems.error(&at, "a second document").expected("one document in a config file");
-    }
-    let config = match documents.first() {
-        Some(node) => read_mapping::<ConfigFile>(node, &At::bare(node.place), &mut problems)
-            .map(|raw| raw.config(file, &mut problems)),
-        None => Some(Config::default()),
-    };
-    match config {
-        Some(config) if !problems.has_errors() => {
-            Ok(Config { warnings: problems.finish(), ..config })
-        }
-        _ => Err(problems.finish()),
-    }
+    let make = |raw: &ConfigFile, _: &Path, problems: &mut Problems| raw.config(file, problems);
+    let (config, warnings) = document::load(file, Lines::Shown, make)?;
+    Ok(Config { warnings, ..config })
 }
 
 /// Reads `host:port`, `:port` for every address, and `localhost:port`.
@@ -230,8 +214,10 @@ mirror! {
         optional "listen" => listen: Listen;
         /// The address by which people reach it. Default: `http://` and where it listens.
         optional "externalUrl" => external_url: BaseUrl;
+        /// The file that says who may come in over HTTP, and how: TLS, users, headers. Default:
+        /// everybody, in plain HTTP.
+        optional "configFile" => config_file: FilePath;
     }
-    later &["configFile"];
 }
 
 mirror! {
@@ -428,6 +414,7 @@ impl ConfigFile {
             retention: bounded(retention, day, 3_660 * day, problems),
             listen: web.and_then(|web| web.listen.value()).map(|listen| listen.0),
             external_url: web.and_then(|web| web.external_url.value()).map(|url| url.0.clone()),
+            web_config: web.and_then(|web| web.config_file.value()).map(path),
             alerting: alerting.and_then(|alerting| alerting.mode.value()).copied(),
             alertmanagers: alerting
                 .and_then(|alerting| alerting.alertmanagers.value())

@@ -6,6 +6,8 @@
 //! and every problem of every file is told in one go; secrets never stand in specs.
 
 pub mod config;
+mod document;
+pub mod http_config;
 mod leaf;
 mod mirror;
 mod nearest;
@@ -19,6 +21,7 @@ mod servers;
 mod sli;
 mod tree;
 mod value;
+pub mod web_config;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,9 +8,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::config;
+use super::http_config;
 use super::mirror::Mapping;
 use super::openslo;
 use super::raw;
+use super::web_config;
 
 /// Which files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub enum Which {
     Specs,
     /// The operator's config file.
     Config,
+    /// The file of `--web.config.file`.
+    WebConfig,
+    /// The file of `--http.config.file`.
+    HttpConfig,
     /// OpenSLO documents among the spec files, for the reference page.
     OpenSlo,
 }
@@ -32,6 +38,8 @@ pub fn json(which: Which) -> serde_json::Value {
             (generator.into_root_schema_for::<Document>(), "nines specs")
         }
         Which::Config => (config::schema(generator), "nines config"),
+        Which::WebConfig => (web_config::schema(generator), "nines web config"),
+        Which::HttpConfig => (http_config::schema(generator), "nines HTTP config"),
     };
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
@@ -141,6 +149,8 @@ pub fn tables(which: Which) -> Vec<Table> {
             table::<raw::CorrectionSpec>(),
         ],
         Which::Config => config::tables(),
+        Which::WebConfig => web_config::tables(),
+        Which::HttpConfig => http_config::tables(),
         Which::OpenSlo => openslo::tables(),
     }
 }

@@ -76,12 +76,7 @@ impl PrometheusServer {
         let timeout = self.timeout.given().and_then(|given| within(given, timeouts, problems));
         let interval = self.interval.given().and_then(|given| within(given, intervals, problems));
         let path = |path: &FilePath| directory.join(&path.0);
-        let credentials = match (&self.bearer_token_file, &self.basic_auth) {
-            (Field::Absent, Field::Absent) => Some(Credentials::None),
-            (Field::Given(token), _) => Some(Credentials::Bearer(path(&token.value))),
-            (_, Field::Given(basic)) => basic.value.credentials(directory),
-            _ => None,
-        };
+        let credentials = credentials(&self.bearer_token_file, &self.basic_auth, directory);
         Some(Server {
             name,
             url: self.url.value()?.text().to_owned(),
@@ -90,6 +85,20 @@ impl PrometheusServer {
             timeout: timeout?.min(interval?),
             interval: interval?,
         })
+    }
+}
+
+/// How we say who we are; none if something was wrong.
+pub(super) fn credentials(
+    token: &Field<FilePath>,
+    basic: &Field<BasicAuth>,
+    directory: &Path,
+) -> Option<Credentials> {
+    match (token, basic) {
+        (Field::Absent, Field::Absent) => Some(Credentials::None),
+        (Field::Given(token), _) => Some(Credentials::Bearer(directory.join(&token.value.0))),
+        (_, Field::Given(basic)) => basic.value.credentials(directory),
+        _ => None,
     }
 }
 

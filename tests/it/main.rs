@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary.
 
+mod e2e_web;
 mod harness;
 mod metrics;
 

@@ -147,3 +147,24 @@ fn shipped(names: &[&str]) -> (u8, String) {
     let code = run(&check, &mut out).expect("checked");
     (code, String::from_utf8_lossy(&out).into_owned())
 }
+
+#[test]
+fn the_web_config_that_the_config_names_is_checked_as_well() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("web.yml");
+    let config = spec::SourceFile {
+        path: dir.path().join("config.yml"),
+        root: dir.path().to_owned(),
+        content: b"web: {configFile: web.yml}".to_vec(),
+    };
+    let config = spec::config::load(&config).expect("a config");
+    assert!(entry_problems(&config).is_err(), "there is no such file");
+    fs::write(&path, "tls_server_config: {cert_file: a, key_fiel: b}\n").expect("written");
+    let problems = entry_problems(&config).expect("read");
+    let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(told, ["unknown key \"key_fiel\""]);
+    fs::write(&path, "tls_server_config: {cert_file: a, key_file: b}\n").expect("written");
+    assert!(entry_problems(&config).is_err(), "there is no such certificate");
+    fs::write(&path, "").expect("written");
+    assert_eq!(entry_problems(&config).expect("read"), []);
+}

@@ -27,7 +27,7 @@ fn everything_in_the_file_reaches_the_settings() {
     let config = read(
         "specs: [specs, /srv/specs]
 storage: {path: data, retention: 90d}
-web: {listen: \":9999\", externalUrl: https://nines.example/}
+web: {listen: \":9999\", externalUrl: https://nines.example/, configFile: web.yml}
 alerting:
   mode: rules
   alertmanagers: [\"http://am-1:9093\", \"http://am-2:9093/am/\"]
@@ -49,6 +49,7 @@ autoReloadInterval: 30s
         retention: Duration::from_secs(90 * 86_400),
         listen: "0.0.0.0:9999".parse().expect("an address"),
         external_url: "https://nines.example".into(),
+        web_config: Some("/etc/nines/web.yml".into()),
         enable_lifecycle: true,
         alerting: Alerting::Rules,
         alertmanagers: vec!["http://am-1:9093".into(), "http://am-2:9093/am".into()],
@@ -80,14 +81,6 @@ fn what_is_not_in_the_file_stays_as_it_is() {
     let mut settings = Settings::default();
     read("web: {listen: \"127.0.0.1:1\"}").expect("good").apply(&mut settings);
     assert_eq!(settings.external_url, "http://127.0.0.1:1");
-}
-
-#[test]
-fn keys_of_later_versions_are_refused_by_name() {
-    check(
-        "web: {configFile: x}",
-        &["1:7 web.configFile: `configFile` is not read by this version of nines"],
-    );
 }
 
 #[test]

@@ -28,9 +28,14 @@ pub type Sample = (BTreeMap<String, String>, f64);
 impl Prometheus {
     /// Starts a Prometheus that scrapes each `(job, host:port)` every second.
     pub fn scraping(jobs: &[(&str, String)]) -> Self {
+        Self::scraping_with(jobs, "")
+    }
+
+    /// The same with more settings for each job, as in a YAML mapping on one line.
+    pub fn scraping_with(jobs: &[(&str, String)], more: &str) -> Self {
         let (dir, address) = (scratch("prometheus"), ports::free());
         let config = dir.path().join("prometheus.yml");
-        std::fs::write(&config, config_text(jobs)).expect("a writable directory");
+        std::fs::write(&config, config_text(jobs, more)).expect("a writable directory");
         let mut prometheus = Prometheus { address, process: None, dir };
         prometheus.restart();
         prometheus
@@ -90,13 +95,13 @@ impl Prometheus {
     }
 }
 
-fn config_text(jobs: &[(&str, String)]) -> String {
+fn config_text(jobs: &[(&str, String)], more: &str) -> String {
     let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n\
                     scrape_configs:\n"
         .to_owned();
     for (job, address) in jobs {
         text.push_str(&format!(
-            "  - {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}\n"
+            "  - {{job_name: {job}, static_configs: [{{targets: ['{address}']}}], {more}}}\n"
         ));
     }
     text

@@ -61,9 +61,11 @@ fn target_json(target: &NotificationTarget) -> Value {
 }
 
 /// What an SLO promised when, oldest first; `effective_from` is `null` for the time since its
-/// history began, `declared` false for a time in which it promised nothing.
+/// history began, `declared` false for a time in which it promised nothing, `measured_anew` true
+/// where probes have another target or another check than before.
 pub fn revisions_json(revisions: &[Revision]) -> Value {
-    let revision = |revision: &Revision| {
+    let revision = |(n, revision): (usize, &Revision)| {
+        let before = n.checked_sub(1).map(|before| &revisions[before]);
         let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
         let probes: Vec<&str> = revision.probes.iter().map(|(_, probe)| probe.as_str()).collect();
         let from = (revision.from > Timestamp::MIN).then(|| revision.from.to_string());
@@ -75,9 +77,10 @@ pub fn revisions_json(revisions: &[Revision]) -> Value {
             "unknown": revision.unknown.word(),
             "latency_under": under.map(format_duration),
             "probes": probes,
+            "measured_anew": before.is_some_and(|before| !before.measures_as(revision)),
         })
     };
-    revisions.iter().map(revision).collect()
+    revisions.iter().enumerate().map(revision).collect()
 }
 
 /// Everything that touched an SLO, with what was measured where it did.

@@ -354,6 +354,7 @@ fn each_event_is_held_to_the_promise_of_its_time() {
         unknown: UnknownPolicy::Exclude,
         threshold: None,
         probes: vec![(crate::model::SeriesId(1), "shop/front".parse().expect("an id"))],
+        measures: None,
     };
     history.revisions = vec![revision(Timestamp::MIN, "99.9%"), revision(at(15 * DAY), "99%")];
     let slo = &report(&catalog, history, 40 * DAY)["slos"][0];

@@ -177,7 +177,8 @@ const fn unknown(policy: UnknownPolicy) -> &'static str {
 
 /// Each promise that was in force, in words; nothing if it always was the same.
 fn revisions(state: &SloState) -> Vec<String> {
-    let revision = |revision: &Revision| {
+    let all = state.revisions();
+    let revision = |(n, revision): (usize, &Revision)| {
         let since = match revision.from > Timestamp::MIN {
             true => format!("from {}", revision.from),
             false => "at first".to_owned(),
@@ -188,11 +189,16 @@ fn revisions(state: &SloState) -> Vec<String> {
         let objective = number::percent_ppb(revision.objective.ppb());
         let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
         let under = under.map(|under| format!(" within {}", number::duration(under)));
-        format!("{since} {objective}{} over {}", under.unwrap_or_default(), revision.window)
+        let before = n.checked_sub(1).map(|before| &all[before]);
+        let anew = match before.is_some_and(|before| !before.measures_as(revision)) {
+            true => ", probed in another way",
+            false => "",
+        };
+        format!("{since} {objective}{} over {}{anew}", under.unwrap_or_default(), revision.window)
     };
-    match state.revisions() {
+    match all {
         [] | [_] => Vec::new(),
-        all => all.iter().map(revision).collect(),
+        all => all.iter().enumerate().map(revision).collect(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! seconds and only once everything due before is known, and replaying the records it asked to
 //! keep builds the same state again.
 
+mod ahead;
 mod amend;
 mod blind;
 mod epoch;

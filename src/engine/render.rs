@@ -15,6 +15,7 @@ use crate::model::{Name, Slo, Source, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::book::{Touch, TouchKind};
+use super::forecast;
 use super::revision::Revision;
 use super::status::{Exhaustion, Proof, SloStatus};
 
@@ -180,16 +181,24 @@ fn proof_json(status: &SloStatus) -> Value {
 /// The chance that no outage begins in what is left of a calendar period, or in a rolling
 /// window's length.
 fn quiet_json(status: &SloStatus) -> Value {
-    let ahead = match status.period.end.since(status.at) {
-        Duration::ZERO => status.period.length(),
-        rest => rest,
-    };
-    let chance = status.proof.record.quiet_chance(ahead);
+    let ahead = forecast::ahead(status);
+    chance_json(ahead, status.proof.record.quiet_chance(ahead))
+}
+
+/// A chance, cut, and the time it is about.
+fn chance_json(ahead: Duration, chance: Option<f64>) -> Value {
     let parts = chance.map(|chance| (chance * 1e5).floor() as i128);
     json!({
         "seconds": seconds_json(ahead),
         "chance": parts.and_then(|parts| decimal::ratio(parts, 100_000)),
     })
+}
+
+/// A status with the chance that its budget holds.
+pub fn outlook_json(status: &SloStatus, survival: Option<f64>) -> Value {
+    let mut json = status_json(status);
+    json["survival"] = chance_json(forecast::ahead(status), survival);
+    json
 }
 
 /// Decimal text, cut.

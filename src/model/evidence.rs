@@ -1,7 +1,8 @@
 //! What may be claimed about a service, beside what was counted.
 //!
 //! This file has the rule of a daemon that looks all the time; `finished` has that of a window
-//! that is over, `peeking` what single probes show, `tails` the distributions. The unit of
+//! that is over, `peeking` what single probes show, `survival` what outages to come leave of a
+//! budget, `tails` the distributions. The unit of
 //! evidence is the outage, because failures come in outages and not one by one. Outages are taken
 //! as a Poisson process, their mean length is declared (and raised to the observed mean); both
 //! assumptions are printed beside every verdict. The rule may be looked at as often as one likes:
@@ -10,6 +11,7 @@
 
 pub mod finished;
 pub mod peeking;
+pub mod survival;
 pub mod tails;
 
 use std::sync::OnceLock;

@@ -359,3 +359,29 @@ fn the_chance_of_quiet_is_the_published_one() {
     assert_eq!(twice["quiet"], serde_json::json!({"seconds": "864000", "chance": "0.48713"}));
     assert_eq!(twice["proof"]["outages"], 2);
 }
+
+#[test]
+fn the_chance_that_the_budget_holds_is_that_of_outages_like_those_seen() {
+    // Two outages of ten minutes in thirty days; ten days allow 14 bad minutes, so another one,
+    // and not two: terms 0 and 1 of a negative binomial (2.5; 30 d of 40 d).
+    let minutes = |from: i64, to: i64| (from * 60, to * 60);
+    let mut parts = Vec::new();
+    for ((from, to), bad) in [
+        (minutes(0, 10_000), 0),
+        (minutes(10_000, 10_010), 1),
+        (minutes(10_010, 20_000), 0),
+        (minutes(20_000, 20_010), 1),
+        (minutes(20_010, 43_200), 0),
+    ] {
+        parts.push((from, to, 60, 1 - bad, bad));
+    }
+    let state = last_state("10d", &events(&parts));
+    assert_eq!(state["quiet"]["chance"], "0.48713");
+    assert_eq!(state["survival"], serde_json::json!({"seconds": "864000", "chance": "0.7916"}));
+    // Over the month they were in, 20 of 43 bad minutes are spent: two more outages fit at once,
+    // a third and a fourth after those have left.
+    let state = last_state("30d", &events(&parts));
+    let chance: f64 = state["survival"]["chance"].as_str().expect("text").parse().expect("one");
+    // Between terms 0 to 2 and 0 to 4 of (2.5; 30 d of 60 d).
+    assert!((0.592..0.835).contains(&chance), "{chance}");
+}

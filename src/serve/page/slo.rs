@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::engine::status::Proof;
-use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, report};
+use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, forecast, report};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::maintenance::Effect;
 use crate::model::{Name, Slo, Tally, Timestamp, Window, number};
@@ -31,6 +31,8 @@ pub struct SloPage {
     at: Option<String>,
     evaluated: Option<Ago>,
     claim: String,
+    /// The chance that the budget holds, and for how long.
+    holds: Option<(String, String)>,
     pairs: Vec<PairView>,
     counts: Vec<(String, [String; 4])>,
     periods: Vec<PeriodView>,
@@ -114,6 +116,7 @@ impl SloPage {
             at: at.map(|at| at.to_string()),
             evaluated: status.as_ref().map(|status| ago(status.at, now)),
             claim: status.as_ref().map(claim).unwrap_or_default(),
+            holds: status.as_ref().and_then(|status| holds(engine, id, status)),
             pairs: status.as_ref().map(|status| pairs(slo, status)).unwrap_or_default(),
             counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
             periods: engine.past_periods(id, MAX_PERIODS).iter().map(period).collect(),
@@ -200,6 +203,14 @@ fn revisions(state: &SloState) -> Vec<String> {
         [] | [_] => Vec::new(),
         all => all.iter().enumerate().map(revision).collect(),
     }
+}
+
+/// The chance that the budget holds in the time ahead.
+fn holds(engine: &Engine, id: &str, status: &SloStatus) -> Option<(String, String)> {
+    let chance = engine.survival(id, status)?;
+    // To the hundredth of a percent, cut.
+    let chance = number::percent_of((chance * 1e4).floor() as i128, 10_000);
+    Some((chance, number::duration(forecast::ahead(status))))
 }
 
 /// What may be claimed, with the assumption it rests on.

@@ -143,8 +143,9 @@ mod tests {
     /// A service with one probe and one SLO; the given text is put in where it says so.
     fn measured(service: &str, probe: &str, slo: &str) -> u64 {
         let text = format!(
-            "apiVersion: nines/v1\nkind: Service\nmetadata: {{name: a}}\nspec:\n{service}  probes:\n\
-             \x20   - {{name: p, {probe}}}\n  slos:\n    - {{name: up, probe: p, window: 30d, {slo}}}\n"
+            "apiVersion: nines/v1\nkind: Service\nmetadata: {{name: a}}\nspec:\n{service}  \
+             probes: [{{name: p, {probe}}}]\n  \
+             slos: [{{name: up, probe: p, window: 30d, {slo}}}]\n"
         );
         let file = SourceFile { path: "a.yaml".into(), root: "".into(), content: text.into() };
         let loaded = load(&[file], &Options::default());

@@ -2,6 +2,7 @@
 
 mod harness;
 mod metrics;
+mod published;
 
 mod backtest;
 mod dashboards;

@@ -58,6 +58,12 @@ impl Zones {
         }
     }
 
+    /// The availability from which on a window of these `n` probes shows it nine times in ten;
+    /// none if no window does.
+    pub fn likely_met_from(&self, n: u64) -> Option<f64> {
+        self.met_at_most.map(|most| 1.0 - tails::upper(most, n, 0.9))
+    }
+
     /// What so many bad probes show.
     pub fn evidence(&self, bad: u64) -> Evidence {
         if self.met_at_most.is_some_and(|most| bad <= most) {
@@ -158,9 +164,9 @@ mod tests {
             let zones = Zones::of(n, objective(text));
             let expect = Zones { met_at_most: met, breached_at_least: Some(breached) };
             assert_eq!(zones, expect, "{text} of {n}");
-            if let Some(met) = met {
-                // The availability with which a window shows it nine times in ten.
-                let share = (1.0 - tails::upper(met, n, 0.9)) * 100.0;
+            assert_eq!(zones.likely_met_from(n).is_some(), met.is_some());
+            if let Some(share) = zones.likely_met_from(n) {
+                let share = share * 100.0;
                 assert!((share - likely).abs() < 1e-5, "{text} of {n}: {share}, not {likely}");
             }
         };

@@ -66,10 +66,14 @@ fn series(first: f64, mut above: f64, mut below: f64, x: f64, enough: f64) -> f6
 }
 
 /// `ln B(x + 1/2, y + 1/2)`.
-fn ln_beta_half(x: f64, y: f64) -> f64 {
+pub(super) fn ln_beta_half(x: f64, y: f64) -> f64 {
     let (a, b) = (x + 0.5, y + 0.5);
     let (small, large) = (a.min(b), a.max(b));
     let all = a + b;
+    if all < 30.0 {
+        // Stirling's formula is poor here, and nothing cancels.
+        return ln_gamma(a) + ln_gamma(b) - ln_gamma(all);
+    }
     // ln G(large) - ln G(all) by Stirling's formula, with what is large in both taken out first.
     let difference =
         -(large - 0.5) * (small / large).ln_1p() - small * all.ln() + small + correction(large)

@@ -2,6 +2,7 @@
 
 mod harness;
 mod metrics;
+mod openslo;
 mod published;
 
 mod backtest;

@@ -176,7 +176,6 @@ fn outcome_of(word: &str) -> Result<Tally, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::catalog::UnknownPolicy;
 
     fn slo() -> Slo {
         Slo {

@@ -146,7 +146,10 @@ impl Finding<'_> {
             .iter()
             .copied()
             .chain(last)
-            .map(|at| render::status_json(&self.status(histories, at)))
+            .map(|at| {
+                let status = self.status(histories, at);
+                render::outlook_json(&status, backtest::survival(histories, self.slo, &status))
+            })
             .collect();
         let mut json = json!({
             "slo": self.slo.id.as_str(),

@@ -4,6 +4,8 @@
 //! budget, the price of a lost probe, when its alerts fire, how long evidence takes. Probes
 //! nothing and looks at no history.
 
+mod evidence;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -158,6 +160,7 @@ impl Report<'_> {
             "probes": catalog.map(|catalog| catalog.probes().count()),
             "probe_starts_per_second": catalog.and_then(starts_per_second),
             "series": catalog.map(self.check.series_count),
+            "evidence_units": evidence::units(),
             "slos": self.slos().map(|(slo, each)| slo_json(slo, each)).collect::<Vec<_>>(),
         })
     }
@@ -284,6 +287,7 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
         "evidence_probes": each.evidence_probes,
         "evidence_seconds": each.evidence_time.map(seconds),
         "met_after_seconds": seconds(each.met_after),
+        "evidence": evidence::of_slo(slo, each),
         "findings": each.findings.iter().map(|f| f.message(each.event)).collect::<Vec<_>>(),
     })
 }

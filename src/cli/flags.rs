@@ -215,6 +215,9 @@ pub struct Report {
     /// The time zone that says when days begin. Agreements have their own.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub time_zone: String,
+    /// Further lengths whose worst window is told, beside the usual ones from 1m to 30d: 3m,62m.
+    #[arg(long, value_name = "LENGTHS", default_value = "", hide_default_value = true)]
+    pub worst: String,
     #[command(flatten)]
     pub specs: Specs,
     /// A ledger's directory. A daemon may be writing it meanwhile.
@@ -286,7 +289,7 @@ impl Report {
             (None, None, None) => bail!("give --service, --application or --team"),
         };
         let (period, zone) = (self.period.clone(), self.time_zone.parse()?);
-        Ok(super::report::Wish { scope, period, zone })
+        Ok(super::report::Wish { scope, period, zone, worst: self.worst.clone() })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::engine::evaluate::Histories;
 use crate::engine::report::{History, Question, Scope, render};
 use crate::engine::series::Series;
 use crate::model::window::{Period, Zone, named_period};
-use crate::model::worst::SIZES;
+use crate::model::worst::sizes_with;
 use crate::model::{Catalog, Slo, SloId, Timestamp};
 
 /// How a report is printed.
@@ -62,6 +62,8 @@ pub struct Wish {
     pub period: String,
     /// The zone that says when days begin.
     pub zone: Zone,
+    /// The lengths of worst windows that are wanted beside the usual ones, with commas.
+    pub worst: String,
 }
 
 /// Whom to ask.
@@ -88,8 +90,8 @@ impl Source {
         // Events end with the last of them; there is no other present.
         let now = events.as_ref().and_then(Events::end).unwrap_or(now);
         let period = named_period(&wish.period, &wish.zone, now)?;
-        let (scope, lengths) = (wish.scope.clone(), &SIZES);
-        let question = Question { catalog, scope, period, now, lengths };
+        let (scope, lengths) = (wish.scope.clone(), sizes_with(&wish.worst)?);
+        let question = Question { catalog, scope, period, now, lengths: &lengths };
         let past = match (self, events) {
             (_, Some(events)) => events.past(catalog, period),
             (Source::Ledger(_, path, vantage), _) => {
@@ -154,7 +156,10 @@ impl Events {
 fn ask(daemon: &Daemon, wish: &Wish) -> anyhow::Result<Value> {
     let (kind, name) = (wish.scope.kind(), escape(wish.scope.name()));
     let (period, zone) = (escape(&wish.period), escape(wish.zone.name()));
-    let path = format!("/api/v1/reports/{kind}/{name}?period={period}&timeZone={zone}");
+    let mut path = format!("/api/v1/reports/{kind}/{name}?period={period}&timeZone={zone}");
+    if !wish.worst.is_empty() {
+        path.push_str(&format!("&worst={}", escape(&wish.worst)));
+    }
     daemon.get_json(&path)
 }
 

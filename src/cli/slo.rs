@@ -145,7 +145,8 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["evidence".to_owned(), text(&status["evidence"])],
         ["supported".to_owned(), supported(status)],
         ["budget gone in".to_owned(), gone(status)],
-        ["quiet".to_owned(), quiet(status)],
+        ["quiet".to_owned(), chance(&status["quiet"], "no outage begins in")],
+        ["budget holds".to_owned(), chance(&status["survival"], "it is not overspent in")],
         ["state".to_owned(), state(slo)],
     ];
     let targets = slo["notification_targets"].as_array().into_iter().flatten();
@@ -204,11 +205,10 @@ fn gone(status: &Value) -> String {
     }
 }
 
-/// The chance that nothing fails in the time ahead.
-fn quiet(status: &Value) -> String {
-    let quiet = &status["quiet"];
-    match quiet["chance"].as_str().and_then(|text| text.parse::<Share>().ok()) {
-        Some(chance) => format!("{chance} that no outage begins in {}", time(&quiet["seconds"])),
+/// The chance of something in the time ahead.
+fn chance(of: &Value, what: &str) -> String {
+    match of["chance"].as_str().and_then(|text| text.parse::<Share>().ok()) {
+        Some(chance) => format!("{chance} that {what} {}", time(&of["seconds"])),
         None => number::NO_DATA.to_owned(),
     }
 }

@@ -232,6 +232,9 @@ pub fn past_of_ledger(
     let end = Timestamp::from_micros(i64::MAX);
     let history = |state: &engine::SloState| {
         let series = engine.histories(state).iter().map(|series| series.clip(from, end)).collect();
+        let intervals = engine.intervals(state);
+        let intervals = intervals.iter().flat_map(|all| all.iter());
+        let intervals = intervals.map(|series| series.clip(from, end)).collect();
         let revisions = state.revisions().to_vec();
         let mut counted: Vec<SeriesId> =
             revisions.iter().flat_map(|r| &r.probes).map(|(series, _)| *series).collect();
@@ -244,7 +247,7 @@ pub fn past_of_ledger(
         let cutoff = cutoff.map(|one| uptime::cutoff(one.probe.interval, one.probe.timeout)).max();
         let Period { start, end } = question.period;
         let touches = engine.touching(&state.slo.id, start, end);
-        (state.slo.id.clone(), History { series, revisions, failures, cutoff, touches })
+        (state.slo.id.clone(), History { series, intervals, revisions, failures, cutoff, touches })
     };
     Ok(engine.slos().iter().map(history).collect())
 }

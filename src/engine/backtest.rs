@@ -10,6 +10,7 @@ use crate::model::{AlertPolicy, Pair, Severity, ShortThreshold, Slo, Timestamp};
 
 use super::amend::Amendments;
 use super::evaluate::{self, Histories, Moment, PairVerdict};
+use super::forecast;
 use super::series::Series;
 use super::slices::Slices;
 use super::status::SloStatus;
@@ -80,6 +81,13 @@ pub fn status_at(slots: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatus {
     let moment = Moment::new(histories, at).over_slots(slots);
     let pairs = evaluate::firing_pairs(&moment, slo, &[]);
     evaluate::evaluate(&moment, slo, pairs)
+}
+
+/// The chance that the budget holds after this status of the same history.
+pub fn survival(slots: Histories<'_>, slo: &Slo, status: &SloStatus) -> Option<f64> {
+    let slices = Slices::of(slots, slo, status.at);
+    let histories = slices.as_ref().map_or(slots, Slices::histories);
+    forecast::survival(&Moment::new(histories, status.at), slo, status)
 }
 
 /// Ticks through a history under the SLO's alert policy, or under the same with another rule

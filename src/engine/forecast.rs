@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::UnknownPolicy;
+use crate::model::evidence::survival::{self, Stretch};
 use crate::model::objective::PPB;
 use crate::model::{Objective, Slo, Tally, Timestamp, Window};
 
 use super::evaluate::Moment;
 use super::series::EventRun;
-use super::status::Exhaustion;
+use super::status::{Exhaustion, SloStatus};
 
 /// The least and the greatest time to exhaustion over the look-backs that are burning and still
 /// going on: each long window of the alert policy whose short window burns above 1, with the rate
@@ -50,6 +51,54 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> (Exhaustio
     let soonest = times.iter().flatten().min().copied();
     let latest = times.iter().copied().reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b)));
     (told(soonest), told(latest.flatten()))
+}
+
+/// Into how many stretches the time ahead is cut where the past leaves the window on the way:
+/// what leaves within one makes room from the next one on.
+const STRETCHES: u32 = 12;
+
+/// How far ahead is looked: to the end of a calendar period, or a rolling window's length.
+pub fn ahead(status: &SloStatus) -> Duration {
+    match status.period.end.since(status.at) {
+        Duration::ZERO => status.period.length(),
+        rest => rest,
+    }
+}
+
+/// The chance that the budget is not overspent at any time [`ahead`], given the outages of the
+/// epoch that began at `status.proof.since`: how often they came, and what each cost. An outage
+/// that goes on is taken to end now, and no time to come as unknown. None without data.
+pub fn survival(moment: &Moment<'_>, slo: &Slo, status: &SloStatus) -> Option<f64> {
+    let budget = &status.budget;
+    if budget.counted.total() == 0 {
+        return None;
+    }
+    match (budget.is_spent(), budget.is_safe()) {
+        (true, _) => return Some(0.0),
+        (_, true) => return Some(1.0),
+        _ => {}
+    }
+    let (pace, stretches) = match slo.window {
+        Window::Rolling(length) => {
+            let past = Past::read(moment, slo, length, budget);
+            (past.pace, past.stretches())
+        }
+        Window::Calendar(_) => {
+            let Present { left, pace, .. } = Present::read(moment, slo, budget);
+            (pace, vec![Stretch { length: ahead(status), room: left.floor() as u64 }])
+        }
+    };
+    let mut costs: Vec<u64> = moment
+        .histories()
+        .iter()
+        .flat_map(|series| series.clip(status.proof.since, moment.at()).outages())
+        .collect();
+    if costs.is_empty() {
+        // None was seen, or none is remembered.
+        let length = status.proof.assumed_outage.as_secs_f64();
+        costs.push((length * pace).ceil() as u64);
+    }
+    survival::chance(&status.proof.record, &costs, &stretches)
 }
 
 /// The failures inside the window, and how much they may still grow.
@@ -104,6 +153,36 @@ impl Past {
             slopes.insert(0, (first.since(from).as_secs_f64(), 0.0));
         }
         Past { expiries, slopes, used: budget.counted.bad as f64, allowed, pace, window }
+    }
+
+    /// How much more may be bad in all until the end of each part of a window's length.
+    fn stretches(&self) -> Vec<Stretch> {
+        let n = if self.expiries.is_empty() && self.slopes.is_empty() { 1 } else { STRETCHES };
+        let length = self.window / f64::from(n);
+        let stretch = |k: u32| {
+            let (from, to) = (length * f64::from(k), length * f64::from(k + 1));
+            let left = self.expiries.iter().take_while(|(after, _)| *after <= from);
+            let used = self.used - left.map(|(_, events)| events).sum::<f64>();
+            let turns = self.slopes.iter().map(|(until, _)| until.clamp(from, to));
+            let allowed = turns.chain([from, to]).map(|at| self.allowed_after(at));
+            let allowed = allowed.fold(f64::INFINITY, f64::min);
+            Stretch {
+                length: Duration::try_from_secs_f64(length).unwrap_or(Duration::MAX),
+                // Sums of floats that are whole numbers may be a hair below them.
+                room: (allowed - used + 1e-6).max(0.0).floor() as u64,
+            }
+        };
+        (0..n).map(stretch).collect()
+    }
+
+    /// Bad events allowed in the window after so many seconds.
+    fn allowed_after(&self, at: f64) -> f64 {
+        let (mut allowed, mut since) = (self.allowed, 0.0);
+        for (until, more) in &self.slopes {
+            allowed += more * (until.min(at) - since).max(0.0);
+            since = since.max(*until);
+        }
+        allowed
     }
 
     /// The time after which more than what is allowed is used, new failures coming in at the
@@ -317,6 +396,50 @@ mod tests {
         // 50x: 14.4 h of clean budget; 11.6x, the mean of five minutes: about 2.6 d.
         assert!((days(soonest) - 0.6).abs() < 0.01, "{soonest:?}");
         assert!((days(latest) - 2.58).abs() < 0.01, "{latest:?}");
+    }
+
+    /// The chance that the budget of an SLO over 30 days holds after 30 days with these outages,
+    /// (start, length) in seconds; one event a second.
+    fn holds(slo: &Slo, outages: &[(i64, u32)], end: i64) -> f64 {
+        let (mut series, second, mut now) = (Series::default(), Duration::from_secs(1), 0);
+        let each = |outcome| Tally::of(outcome, 1);
+        for &(start, length) in outages {
+            let from = Timestamp::from_secs(now);
+            series.push(from, second, (start - now) as u32, each(Outcome::Good));
+            series.push(Timestamp::from_secs(start), second, length, each(Outcome::Bad));
+            now = start + i64::from(length);
+        }
+        series.push(Timestamp::from_secs(now), second, (end - now) as u32, each(Outcome::Good));
+        let (series, at) = ([series], Timestamp::from_secs(end));
+        let moment = Moment::new(Histories { series: &series, of: &[0] }, at);
+        let status = super::super::evaluate::evaluate(&moment, slo, vec![false]);
+        survival(&moment, slo, &status).expect("there is data")
+    }
+
+    #[test]
+    fn a_budget_holds_as_often_as_outages_like_those_seen_leave_it_whole() {
+        let check = |slo: &Slo, outages: &[(i64, u32)], end, expect: f64| {
+            let got = holds(slo, outages, end);
+            assert!((got - expect).abs() < 2e-5, "{got}, not {expect}");
+        };
+        let (rolling, month) = (slo(), 30 * DAY);
+        // One outage of 2,000 s, 29 days ago: the second would overspend the 2,592 s until that
+        // has left, which is told to the twelfth of the window; then a third would.
+        let (none, one) = (0.5_f64.powf(1.5), 0.75 * 0.5_f64.powf(1.5));
+        check(&rolling, &[(DAY, 2_000)], month, none + one * 27.5 / 30.0);
+        // Nothing was seen: half an outage in 30 days, taken to last 300 s; nine are too many.
+        let terms = (0..=8).scan(0.5_f64.sqrt(), |term, n| {
+            let chance = *term;
+            *term *= (0.5 + f64::from(n)) / f64::from(n + 1) / 2.0;
+            Some(chance)
+        });
+        check(&rolling, &[], month, terms.sum());
+        // Of a calendar period nothing expires: 31 days of January have 2,678.4 s, of which 2,000
+        // are gone, so another outage within the day that is left is one too many.
+        let calendar = Slo { window: "calendar month (UTC)".parse().expect("a window"), ..slo() };
+        check(&calendar, &[(DAY, 2_000)], month, (30.0_f64 / 31.0).powf(1.5));
+        assert_eq!(holds(&rolling, &[(DAY, 2_000), (5 * DAY, 600)], month), 0.0, "spent");
+        assert_eq!(holds(&calendar, &[], 31 * DAY - 60), 1.0, "safe");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod fault;
 pub mod feasibility;
 pub mod fit;
 pub mod forecast;
+mod identity;
 pub mod intake;
 pub mod isolation;
 pub mod monitor;

@@ -5,6 +5,7 @@
 //! seconds and only once everything due before is known, and replaying the records it asked to
 //! keep builds the same state again.
 
+mod ahead;
 mod amend;
 mod blind;
 mod epoch;
@@ -202,7 +203,7 @@ impl Engine {
     }
 
     /// The intervals, measured or not, of an SLO that somebody else counts.
-    fn intervals<'a>(&'a self, state: &'a SloState) -> Option<Histories<'a>> {
+    pub fn intervals<'a>(&'a self, state: &'a SloState) -> Option<Histories<'a>> {
         let measured = self.intervals_as_measured(state)?;
         Some(state.amended_intervals.as_ref().map_or(measured, Amended::histories))
     }

@@ -15,6 +15,7 @@ use crate::model::{Name, Slo, Source, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::book::{Touch, TouchKind};
+use super::forecast;
 use super::revision::Revision;
 use super::status::{Exhaustion, Proof, SloStatus};
 
@@ -61,9 +62,11 @@ fn target_json(target: &NotificationTarget) -> Value {
 }
 
 /// What an SLO promised when, oldest first; `effective_from` is `null` for the time since its
-/// history began, `declared` false for a time in which it promised nothing.
+/// history began, `declared` false for a time in which it promised nothing, `measured_anew` true
+/// where probes have another target or another check than before.
 pub fn revisions_json(revisions: &[Revision]) -> Value {
-    let revision = |revision: &Revision| {
+    let revision = |(n, revision): (usize, &Revision)| {
+        let before = n.checked_sub(1).map(|before| &revisions[before]);
         let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
         let probes: Vec<&str> = revision.probes.iter().map(|(_, probe)| probe.as_str()).collect();
         let from = (revision.from > Timestamp::MIN).then(|| revision.from.to_string());
@@ -75,9 +78,10 @@ pub fn revisions_json(revisions: &[Revision]) -> Value {
             "unknown": revision.unknown.word(),
             "latency_under": under.map(format_duration),
             "probes": probes,
+            "measured_anew": before.is_some_and(|before| !before.measures_as(revision)),
         })
     };
-    revisions.iter().map(revision).collect()
+    revisions.iter().enumerate().map(revision).collect()
 }
 
 /// Everything that touched an SLO, with what was measured where it did.
@@ -177,16 +181,24 @@ fn proof_json(status: &SloStatus) -> Value {
 /// The chance that no outage begins in what is left of a calendar period, or in a rolling
 /// window's length.
 fn quiet_json(status: &SloStatus) -> Value {
-    let ahead = match status.period.end.since(status.at) {
-        Duration::ZERO => status.period.length(),
-        rest => rest,
-    };
-    let chance = status.proof.record.quiet_chance(ahead);
+    let ahead = forecast::ahead(status);
+    chance_json(ahead, status.proof.record.quiet_chance(ahead))
+}
+
+/// A chance, cut, and the time it is about.
+fn chance_json(ahead: Duration, chance: Option<f64>) -> Value {
     let parts = chance.map(|chance| (chance * 1e5).floor() as i128);
     json!({
         "seconds": seconds_json(ahead),
         "chance": parts.and_then(|parts| decimal::ratio(parts, 100_000)),
     })
+}
+
+/// A status with the chance that its budget holds.
+pub fn outlook_json(status: &SloStatus, survival: Option<f64>) -> Value {
+    let mut json = status_json(status);
+    json["survival"] = chance_json(forecast::ahead(status), survival);
+    json
 }
 
 /// Decimal text, cut.

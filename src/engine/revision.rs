@@ -4,10 +4,12 @@
 //! in force when it was due, so a change takes effect from its moment on and rewrites nothing.
 //! Revisions are kept for good as named states, so a restart goes on with them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{Objective, ProbeId, Record, SeriesId, Slo, SloId, Timestamp, Window};
 
@@ -33,11 +35,18 @@ pub struct Revision {
     pub threshold: Option<u32>,
     /// The probes whose slots count; none while the SLO was not declared.
     pub probes: Vec<(SeriesId, ProbeId)>,
+    /// What those do to find out, as a number; none where a ledger of before did not keep it.
+    pub measures: Option<u64>,
 }
 
 impl Revision {
-    /// What this SLO promises from `from` on over these series.
-    pub(super) fn new(slo: &Slo, probes: Vec<(SeriesId, ProbeId)>, from: Timestamp) -> Self {
+    /// What this SLO promises from `from` on over these series, given what each probe does.
+    pub(super) fn new(
+        slo: &Slo,
+        probes: Vec<(SeriesId, ProbeId)>,
+        checks: &BTreeMap<ProbeId, u64>,
+        from: Timestamp,
+    ) -> Self {
         Revision {
             from,
             objective: slo.objective,
@@ -45,6 +54,7 @@ impl Revision {
             unknown: slo.unknown,
             threshold: threshold_of(slo),
             probes,
+            measures: Some(identity::of_slo(slo, checks)),
         }
     }
 
@@ -73,7 +83,20 @@ impl Revision {
 
     /// Whether both say the same, each from its own moment on.
     fn agrees(&self, other: &Revision) -> bool {
-        Revision { from: other.from, ..self.clone() } == *other
+        let Revision { from, measures, .. } = *other;
+        self.measures_as(other) && Revision { from, measures, ..self.clone() } == *other
+    }
+
+    /// Whether both find out in the same way, of the same targets; where that is not known, they
+    /// do.
+    pub fn measures_as(&self, other: &Revision) -> bool {
+        self.measures.zip(other.measures).is_none_or(|(one, other)| one == other)
+    }
+
+    /// Whether what was seen under one of them says something about the other.
+    fn promises_as(&self, other: &Revision) -> bool {
+        let promise = |revision: &Revision| (revision.objective, revision.threshold);
+        promise(self) == promise(other) && self.probes == other.probes && self.measures_as(other)
     }
 }
 
@@ -103,14 +126,10 @@ impl Revisions {
     }
 
     /// Since when evidence for what is promised now has been gathered: since its objective, its
-    /// threshold and its probes are what they are.
+    /// threshold and its probes are what they are, and those do what they do.
     pub(super) fn epoch(&self) -> Timestamp {
         let Some(last) = self.revisions.last() else { return Timestamp::MIN };
-        let promise = |revision: &Revision| {
-            let Revision { objective, threshold, .. } = revision;
-            (*objective, *threshold, revision.probes.clone())
-        };
-        let same = self.revisions.iter().rev().take_while(|one| promise(one) == promise(last));
+        let same = self.revisions.iter().rev().take_while(|one| one.promises_as(last));
         same.last().map_or(Timestamp::MIN, |first| first.from)
     }
 
@@ -122,8 +141,11 @@ impl Revisions {
     /// From `next.from` on `next` is in force. Tells whether that changes anything, and whether
     /// older revisions had to be joined.
     pub(super) fn revise(&mut self, next: Revision) -> Revised {
-        if self.revisions.last().is_some_and(|last| last.agrees(&next)) {
-            return Revised::default();
+        if let Some(last) = self.revisions.last_mut().filter(|last| last.agrees(&next)) {
+            // A ledger of before did not keep what is measured; it is kept from now on.
+            let changed = last.measures.is_none() && next.measures.is_some();
+            last.measures = last.measures.or(next.measures);
+            return Revised { changed, joined: false };
         }
         // What never was in force for a moment is no revision.
         self.revisions.retain(|revision| revision.from < next.from);
@@ -238,6 +260,9 @@ struct Kept {
     threshold: Option<u32>,
     /// Number and name.
     probes: Vec<(u32, String)>,
+    /// What they do, as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    measures: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -262,6 +287,7 @@ impl Kept {
             },
             threshold: revision.threshold,
             probes: revision.probes.iter().map(probe).collect(),
+            measures: revision.measures,
         }
     }
 
@@ -278,6 +304,7 @@ impl Kept {
             },
             threshold: self.threshold,
             probes: self.probes.into_iter().map(probe).collect::<Option<_>>()?,
+            measures: self.measures,
         })
     }
 }
@@ -299,6 +326,7 @@ mod tests {
             unknown: UnknownPolicy::Bad,
             threshold: Some(objective),
             probes: series.iter().map(probe).collect(),
+            measures: Some(1),
         }
     }
 
@@ -340,8 +368,29 @@ mod tests {
         });
         assert_eq!(revisions.epoch(), at(10), "another window is no other promise per event");
         revisions.withdraw(at(30));
-        revisions.revise(Revision { from: at(40), ..other });
+        revisions.revise(Revision { from: at(40), ..other.clone() });
         assert_eq!(revisions.epoch(), at(40), "it was not declared for a while");
+        let elsewhere = Revision { measures: Some(2), ..other };
+        revisions.revise(Revision { from: at(50), ..elsewhere.clone() });
+        assert_eq!(revisions.epoch(), at(50), "another target, under the same name");
+        revisions.revise(Revision { from: at(60), unknown: UnknownPolicy::Bad, ..elsewhere });
+        assert_eq!(revisions.epoch(), at(50));
+    }
+
+    #[test]
+    fn what_was_measured_before_anybody_kept_it_is_what_is_measured_now() {
+        let mut revisions = Revisions::default();
+        revisions.revise(Revision { measures: None, ..revision(0, 5, &[1]) });
+        let Record::State { name, json } = revisions.record(&"s/a".parse().expect("an id")) else {
+            panic!("a state")
+        };
+        assert!(!json.contains("measures"), "as a ledger of before has it: {json}");
+        let (_, mut revisions) = Revisions::read(&name, &json).expect("readable");
+        assert!(revisions.revise(revision(9, 5, &[1])).changed, "there is something to keep");
+        assert_eq!(revisions.all(), [revision(0, 5, &[1])]);
+        assert_eq!(revisions.revise(revision(19, 5, &[1])), Revised::default());
+        revisions.revise(Revision { measures: Some(2), ..revision(29, 5, &[1]) });
+        assert_eq!((revisions.epoch(), revisions.all().len()), (at(29), 2));
     }
 
     #[test]

@@ -344,6 +344,22 @@ impl Series {
         })
     }
 
+    /// How many bad events each outage that is held has, oldest first. Unknown time neither ends
+    /// nor lengthens an outage.
+    pub fn outages(&self) -> Vec<u64> {
+        let (mut all, mut goes_on) = (Vec::new(), false);
+        for Segment { each, n, .. } in self.segments.iter().filter(|s| s.each.tally().known() > 0) {
+            let bad = u64::from(each.bad) * u64::from(*n);
+            match all.last_mut().filter(|_| goes_on) {
+                Some(outage) if bad > 0 => *outage += bad,
+                _ if bad > 0 => all.push(bad),
+                _ => {}
+            }
+            goes_on = bad > 0;
+        }
+        all
+    }
+
     /// Every event that is held, oldest first.
     pub fn runs(&self) -> impl Iterator<Item = EventRun> {
         self.segments.iter().map(|segment| segment.without(0))

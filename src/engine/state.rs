@@ -82,7 +82,9 @@ impl SloState {
 
     /// Since when evidence counts.
     pub(super) fn epoch(&self) -> Epoch {
-        if self.amended.is_some() { self.amended_epoch } else { self.account.epoch }
+        let epoch = if self.amended.is_some() { self.amended_epoch } else { self.account.epoch };
+        // Outages in slots before it are no outages in slices.
+        self.slices.as_ref().map_or(epoch, |slices| epoch.over(slices.histories()))
     }
 
     /// Makes the evaluation be that of `now`, if it is the same still; false if it may not be.

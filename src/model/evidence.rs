@@ -1,15 +1,18 @@
 //! What may be claimed about a service, beside what was counted.
 //!
 //! This file has the rule of a daemon that looks all the time; `finished` has that of a window
-//! that is over, `peeking` what single probes show, `tails` the distributions. The unit of
-//! evidence is the outage, because failures come in outages and not one by one. Outages are taken
-//! as a Poisson process, their mean length is declared (and raised to the observed mean); both
+//! that is over, `bands` the bounds that others use, `peeking` what single probes show, `survival`
+//! what outages to come leave of a budget, `tails` the distributions. The unit of evidence is the
+//! outage, because failures come in outages and not one by one. Outages are taken as a Poisson
+//! process, their mean length is declared (and raised to the observed mean); both
 //! assumptions are printed beside every verdict. The rule may be looked at as often as one likes:
 //! it is the Poisson limit of a test martingale with a Beta(1/2, 1/2) prior cut at the budget
 //! (Ville's inequality), so peeking does not inflate its error.
 
+pub mod bands;
 pub mod finished;
 pub mod peeking;
+pub mod survival;
 pub mod tails;
 
 use std::sync::OnceLock;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::budget::Counted;
 use super::decimal::cmp_products;
-use super::time::{Timestamp, micros};
+use super::text::ParseError;
+use super::time::{Timestamp, micros, parse_duration};
 use super::window::Period;
 
 /// The sizes that are told: from a minute to thirty days.
@@ -40,6 +41,31 @@ pub const SIZES: [Duration; 17] = {
         Duration::from_secs(30 * DAY),
     ]
 };
+
+/// Most sizes that may be asked for beside [`SIZES`]: a curve of a screen's width.
+pub const MAX_MORE: usize = 120;
+
+/// [`SIZES`] and these, which are written with commas between them, ascending.
+///
+/// # Errors
+/// Lengths that cannot be read, are not above zero, or are more than [`MAX_MORE`].
+pub fn sizes_with(more: &str) -> Result<Vec<Duration>, ParseError> {
+    let texts: Vec<&str> = more.split(',').map(str::trim).filter(|text| !text.is_empty()).collect();
+    if texts.len() > MAX_MORE {
+        return Err(ParseError::new(more, "at most 120 lengths, such as 3m,62m"));
+    }
+    let mut sizes = SIZES.to_vec();
+    for text in texts {
+        let length = parse_duration(text)?;
+        if length.is_zero() {
+            return Err(ParseError::new(text, "a length above 0, such as 3m"));
+        }
+        sizes.push(length);
+    }
+    sizes.sort_unstable();
+    sizes.dedup();
+    Ok(sizes)
+}
 
 /// A window that none of its size is worse than.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::engine::render::{revisions_json, slo_json, status_json, touches_json};
+use crate::engine::render::{outlook_json, revisions_json, slo_json, status_json, touches_json};
 use crate::engine::{Engine, SloState, Touch};
 use crate::model::catalog::{Dependency, Impact};
 use crate::model::maintenance::Effect;
@@ -149,9 +149,10 @@ fn answer_slo(site: &Site, id: &str, moment: &Moment) -> Result<Value, Problem> 
         slo["revisions"] = revisions_json(state.revisions());
         slo["coarse_events"] = state.coarse().into();
         slo["amendments"] = touches_json(&touches(&engine, state, at));
-        if let Some(at) = at {
-            slo["status"] = engine.evaluate_at(id, at).as_ref().map(status_json).into();
-        }
+        let past = at.map(|at| engine.evaluate_at(id, at));
+        let status = past.as_ref().map_or(state.status.as_ref(), Option::as_ref);
+        let outlook = |status| outlook_json(status, engine.survival(id, status));
+        slo["status"] = status.map(outlook).into();
         slo
     };
     if let Some(range) = &moment.range {

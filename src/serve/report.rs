@@ -21,7 +21,7 @@ use super::routes::Shared;
 use super::site::Site;
 use crate::engine::report::{History, Question, Report, Scope, render};
 use crate::model::window::{Period, Zone, named_period};
-use crate::model::worst::SIZES;
+use crate::model::worst::sizes_with;
 use crate::model::{Catalog, SloId, Timestamp};
 
 /// Longest period whose incidents are listed: all of them are read at once.
@@ -51,6 +51,7 @@ where
 pub struct Over {
     period: Option<String>,
     time_zone: Option<String>,
+    worst: Option<String>,
 }
 
 impl Over {
@@ -70,7 +71,7 @@ pub struct Asked {
     scope: Scope,
     period: Period,
     now: Timestamp,
-    lengths: &'static [Duration],
+    lengths: Vec<Duration>,
 }
 
 impl Asked {
@@ -85,8 +86,10 @@ impl Asked {
         })?;
         let now = site.clock.now();
         let period = over.period("this-month", now)?;
+        let lengths = sizes_with(over.worst.as_deref().unwrap_or_default());
+        let lengths = lengths.map_err(|error| Problem::bad_request(format!("worst: {error}")))?;
         let catalog = site.engine().shared_catalog();
-        Ok(Asked { catalog, scope, period, now, lengths: &SIZES })
+        Ok(Asked { catalog, scope, period, now, lengths })
     }
 
     /// The report.
@@ -114,7 +117,7 @@ fn unreadable(why: String) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
-/// `GET /api/v1/reports/{scope}/{name}?period=&timeZone=`.
+/// `GET /api/v1/reports/{scope}/{name}?period=&timeZone=&worst=`.
 ///
 /// # Errors
 /// Unknown scopes, names and periods, and history that cannot be read.
@@ -123,7 +126,8 @@ pub async fn report(
     Path((scope, name)): Path<(String, String)>,
     over: Result<Query<Over>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(over) = over.map_err(|error| api::query_problem(&error, "period and timeZone"))?;
+    let Query(over) =
+        over.map_err(|error| api::query_problem(&error, "period, timeZone and worst"))?;
     let site = shared.site.clone();
     let make = move || {
         let asked = Asked::new(&site, &scope, &name, &over)?;
@@ -151,7 +155,7 @@ impl Which {
     /// be read.
     pub fn incidents(&self, site: &Site) -> Result<Value, Problem> {
         let Which { team, service, period, time_zone } = self.clone();
-        let over = Over { period, time_zone };
+        let over = Over { period, time_zone, worst: None };
         let now = site.clock.now();
         let period = over.period("last-7d", now)?;
         if period.length() > MAX_INCIDENTS_PERIOD {
@@ -165,7 +169,7 @@ impl Which {
             (None, None) => Scope::Everything,
         };
         let catalog = site.engine().shared_catalog();
-        let asked = Asked { catalog, scope, period, now, lengths: &[] };
+        let asked = Asked { catalog, scope, period, now, lengths: Vec::new() };
         Ok(render::incidents_json(&asked.answer(site)?))
     }
 }

@@ -154,6 +154,50 @@ fn another_objective_is_in_force_from_its_moment_on_and_over_a_restart() {
 }
 
 #[test]
+fn evidence_begins_anew_with_another_target_and_with_nothing_less() {
+    let target = Target::start();
+    let good = specs::one_service(&target.url());
+    let mut daemon = Daemon::start(&good, &[LIFECYCLE]);
+    let moment =
+        |value: &Value| -> Option<Timestamp> { value.as_str().and_then(|text| text.parse().ok()) };
+    // Since when evidence counts, once something has been evaluated after `since`.
+    let epoch = |daemon: &Daemon, since: Timestamp| {
+        until("an evaluation", SOON, || {
+            let status = slo(daemon, specs::SLO)?["status"].clone();
+            let known = status["proof"]["observed_seconds"] != "0";
+            let later = moment(&status["at"])? > since.plus(Duration::from_secs(2));
+            moment(&status["proof"]["since"]).filter(|_| known && later)
+        })
+    };
+    let now = nines::clock::wall_now;
+    let first = epoch(&daemon, now());
+    daemon.write_specs("specs.yaml", &good.replace("The one service of", "Other words about"));
+    assert_eq!(daemon.reload().status, 200);
+    assert_eq!(epoch(&daemon, now()), first, "words begin no epoch");
+    let elsewhere = good.replace(&target.url(), &format!("{}/elsewhere", target.url()));
+    assert_ne!(elsewhere, good);
+    daemon.write_specs("specs.yaml", &elsewhere);
+    let before = now();
+    assert_eq!(daemon.reload().status, 200);
+    let second = epoch(&daemon, now());
+    assert!(second >= before, "{second} is before {before}");
+    let revisions = slo(&daemon, specs::SLO).expect("there")["revisions"].clone();
+    let anew = [0, 1].map(|n| revisions[n]["measured_anew"].clone());
+    assert_eq!(anew, [false, true].map(Value::Bool), "{revisions}");
+    assert!(daemon.get("/slo/shop/availability").text().contains("probed in another way"));
+
+    assert!(daemon.terminate().success());
+    daemon.restart();
+    assert_eq!(epoch(&daemon, now()), second, "a restart begins no epoch");
+    assert!(daemon.terminate().success());
+    let stopped = now();
+    daemon.write_specs("specs.yaml", &good);
+    daemon.restart();
+    let third = epoch(&daemon, now());
+    assert!(third >= stopped, "{third} is before {stopped}");
+}
+
+#[test]
 fn changed_files_are_noticed_where_that_is_asked_for() {
     let target = Target::start();
     let good = specs::one_service(&target.url());

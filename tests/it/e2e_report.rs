@@ -131,9 +131,15 @@ fn the_evidence_of_an_slo_says_when_it_can_be_proven() {
         (at(&proof["since"]), at(&proof["earliest"]));
     let wait = earliest.since(since).as_secs();
     assert!((113_600..113_900).contains(&wait), "{wait} s, {proof}");
+    // One outage of the assumed 300 s would be too much for the 36 s that an hour allows.
+    let (holds, quiet) = (&status["survival"], &status["quiet"]);
+    assert!(quiet["chance"].is_string(), "{status}");
+    assert_eq!((&holds["seconds"], &holds["chance"]), (&quiet["seconds"], &quiet["chance"]));
     let ran = nines(&["slo", "show", "shop/availability", "--url", &daemon.url()], LIMIT);
+    assert!(ran.stdout.contains("that it is not overspent in 1 h"), "{}", ran.stdout);
     assert!(ran.stdout.contains("at the earliest"), "{}", ran.stdout);
     assert!(ran.stdout.contains("that no outage begins in 1 h"), "{}", ran.stdout);
     let page = browser::dom(&format!("{}/slo/shop/availability", daemon.url()));
     assert!(page.contains("it is proven on"), "{page}");
+    assert!(page.contains("likely, over 1 h, if outages go on as they came"), "{page}");
 }

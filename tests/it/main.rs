@@ -3,6 +3,8 @@
 mod e2e_web;
 mod harness;
 mod metrics;
+mod openslo;
+mod published;
 
 mod backtest;
 mod dashboards;

@@ -277,6 +277,64 @@ spec:
 }
 
 #[test]
+fn what_is_withdrawn_gives_a_report_its_numbers_back() {
+    let correction = |name: &str, keys: &str| {
+        format!(
+            "---\napiVersion: nines/v1\nkind: Correction\nmetadata: {{name: {name}}}\nspec: \
+             {{{keys}, reason: ours, author: ana}}\n"
+        )
+    };
+    let fault = correction(
+        "fault",
+        "slo: shop/availability, from: 2026-11-02T00:00:00Z, to: 2026-11-02T01:00:00Z, outcome: \
+         good",
+    );
+    let works = "---\napiVersion: nines/v1\nkind: Maintenance\nmetadata: {name: works}\nspec: \
+                 {services: [shop], effect: exclude, window: {start: 2026-11-05T02:00:00Z, end: \
+                 2026-11-05T04:00:00Z}}\n";
+    let (day, hour) = (86_400, 3_600);
+    let begin = 4 * day + 2 * hour;
+    let text = events(&[
+        (0, day, 10, 1, 0),
+        (day, day + hour, 10, 0, 1),
+        (day + hour, begin, 10, 1, 0),
+        (begin, begin + 3 * hour, 10, 0, 1),
+        (begin + 3 * hour, 30 * day, 10, 1, 0),
+    ]);
+    let told = |more: &[&str]| {
+        let place = scratch("withdrawn");
+        let path = place.path().join("specs.yaml");
+        std::fs::write(&path, specs("99.9%") + &more.concat()).expect("writable");
+        let mut command = Command::new(BINARY);
+        command.arg("report").arg("--specs").arg(&path).args(["--events", "-", "--format", "json"]);
+        command.args(["--service", "shop", "--period", "2026-11"]);
+        let ran = run("nines", &mut command, text.as_bytes(), LIMIT);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let mut all: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let amendments = all["slos"][0]["amendments"].take();
+        all["made_at"].take();
+        (all, amendments.as_array().map_or(0, Vec::len))
+    };
+    let (measured, _) = told(&[]);
+    let bad = |all: &Value| (all["slos"][0]["bad"].clone(), all["slos"][0]["excluded"].clone());
+    assert_eq!(bad(&measured), (1_440.into(), 0.into()));
+    let (corrected, n) = told(&[&fault, works]);
+    // An hour counts as good, two of three are left out.
+    assert_eq!((bad(&corrected), n), ((360.into(), 720.into()), 2));
+    for key in ["budget", "incidents", "evidence", "worst", "sli"] {
+        assert_ne!(corrected["slos"][0][key], measured["slos"][0][key], "{key}");
+    }
+    assert_ne!(corrected["agreements"][0]["periods"], measured["agreements"][0]["periods"]);
+    // Withdrawn, it stays on record and counts nothing; work that is gone is as if never there.
+    let withdrawn = correction("not-ours", "withdraws: fault");
+    let (back, n) = told(&[&fault, &withdrawn]);
+    assert_eq!(n, 1);
+    assert_eq!(back, measured);
+    let (again, _) = told(&[]);
+    assert_eq!(again, measured);
+}
+
+#[test]
 fn what_cannot_be_reported_is_told_with_what_can() {
     let told = |args: &[&str]| {
         let ran = report("99.9%", "", args);
@@ -358,4 +416,30 @@ fn the_chance_of_quiet_is_the_published_one() {
     let twice = last_state("10d", &events(&twice));
     assert_eq!(twice["quiet"], serde_json::json!({"seconds": "864000", "chance": "0.48713"}));
     assert_eq!(twice["proof"]["outages"], 2);
+}
+
+#[test]
+fn the_chance_that_the_budget_holds_is_that_of_outages_like_those_seen() {
+    // Two outages of ten minutes in thirty days; ten days allow 14 bad minutes, so another one,
+    // and not two: terms 0 and 1 of a negative binomial (2.5; 30 d of 40 d).
+    let minutes = |from: i64, to: i64| (from * 60, to * 60);
+    let mut parts = Vec::new();
+    for ((from, to), bad) in [
+        (minutes(0, 10_000), 0),
+        (minutes(10_000, 10_010), 1),
+        (minutes(10_010, 20_000), 0),
+        (minutes(20_000, 20_010), 1),
+        (minutes(20_010, 43_200), 0),
+    ] {
+        parts.push((from, to, 60, 1 - bad, bad));
+    }
+    let state = last_state("10d", &events(&parts));
+    assert_eq!(state["quiet"]["chance"], "0.48713");
+    assert_eq!(state["survival"], serde_json::json!({"seconds": "864000", "chance": "0.7916"}));
+    // Over the month they were in, 20 of 43 bad minutes are spent: two more outages fit at once,
+    // a third and a fourth after those have left.
+    let state = last_state("30d", &events(&parts));
+    let chance: f64 = state["survival"]["chance"].as_str().expect("text").parse().expect("one");
+    // Between terms 0 to 2 and 0 to 4 of (2.5; 30 d of 60 d).
+    assert!((0.592..0.835).contains(&chance), "{chance}");
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use nines::spec::{Options, SourceFile, load};
+
 use crate::harness::daemon::BINARY;
 use crate::harness::process::run;
 
@@ -37,6 +39,36 @@ fn the_tutorial_prints_what_it_says() {
         let ran = run("sh", &mut shell, b"", LIMIT);
         assert_eq!(ran.stdout, expect, "of {command}{}", ran.stderr);
     }
+}
+
+#[test]
+fn the_worked_platform_is_complete() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text: String = ["00-people", "10-services", "20-applications", "30-agreements"]
+        .map(|name| root.join(format!("slo-specs/worked/{name}.yaml")))
+        .map(|path| std::fs::read_to_string(path).expect("a part of the platform"))
+        .join("---\n");
+    let file =
+        SourceFile { path: "worked.yaml".into(), root: "".into(), content: text.into_bytes() };
+    let catalog = match load(&[file], &Options::default()) {
+        Ok(loaded) => loaded.catalog,
+        Err(problems) => panic!("{}", problems[0].render(false)),
+    };
+    let counts = (
+        catalog.services.len(),
+        catalog.applications.len(),
+        catalog.tiers.len(),
+        catalog.agreements.len(),
+    );
+    assert_eq!(counts, (6, 3, 2, 1));
+    // One asks for five nines, and is offered less.
+    let args = ["fit", "payments", "--specs", "slo-specs/worked", "--format", "json"];
+    let ran = run("nines", Command::new(BINARY).args(args).current_dir(root), b"", LIMIT);
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let fit = &told["applications"][0];
+    assert_eq!((&fit["fit"], &fit["offer"]["objective"]), (&"fail".into(), &"0.9995".into()));
+    let five = catalog.applications.iter().filter(|one| one.objective.to_string() == "99.999%");
+    assert_eq!(five.map(|one| one.name.as_str()).collect::<Vec<_>>(), ["payments"]);
 }
 
 #[test]

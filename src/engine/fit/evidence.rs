@@ -129,5 +129,5 @@ fn without_history(ask: &Ask<'_, '_>) -> Finding {
 /// a window without a miss is worth. As decimal text, cut.
 fn lucky(ask: &Ask<'_, '_>) -> String {
     let outages = ask.budget().as_secs_f64() / DECLARED_OUTAGE.as_secs_f64();
-    format!("{:.2}", (poisson::meets(outages, outages) * 100.0).floor() / 100.0)
+    format!("{:.2}", (poisson::windows_met(outages, outages) * 100.0).floor() / 100.0)
 }

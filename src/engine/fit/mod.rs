@@ -30,6 +30,7 @@ use crate::model::{Application, Objective};
 pub use ground::{Ground, TermFacts};
 pub use measured::Measured;
 pub use offer::Offer;
+pub use poisson::windows_met;
 
 use ground::{Ask, Case};
 

@@ -43,7 +43,7 @@ fn ln_factorial(k: u64) -> f64 {
 
 /// The chance that a window meets its budget, where outages come at random, `expected` of them in
 /// a window, and last an exponential time of which the budget holds `budget` means.
-pub(super) fn meets(expected: f64, budget: f64) -> f64 {
+pub fn windows_met(expected: f64, budget: f64) -> f64 {
     // Fewer than this many in nearly all windows.
     let most = ((expected + 12.0 * expected.sqrt() + 40.0) as u64).min(MAX_TERMS);
     // P(X(budget) >= n) for the n at hand, from P(X >= 0) = 1 on.
@@ -66,7 +66,7 @@ mod tests {
         let check = |budget_seconds: f64, expect: [[f64; 3]; 4]| {
             for (repair, expect) in [60.0, 300.0, 1_200.0, 3_600.0].into_iter().zip(expect) {
                 let budget = budget_seconds / repair;
-                let shown = [1.0, 0.5, 0.1].map(|share| meets(budget * share, budget));
+                let shown = [1.0, 0.5, 0.1].map(|share| windows_met(budget * share, budget));
                 for (shown, expect) in shown.into_iter().zip(expect) {
                     assert!((shown - expect).abs() < 6e-4, "{budget_seconds} {repair}: {shown}");
                 }

@@ -1,5 +1,6 @@
 //! Since when evidence counts: an epoch begins when the objective, the threshold or the probes of
-//! an SLO change, and what was proven of the promise before says nothing about the new one.
+//! an SLO change, or what those do to find out, and what was proven of the promise before says
+//! nothing about the new one.
 //!
 //! An epoch outlives the memory of the engine and its restarts: what it had seen before anything
 //! that a restart brings back is kept beside the totals.
@@ -32,7 +33,7 @@ impl Default for Epoch {
 
 impl Epoch {
     /// The same of histories that are derived from those that were measured.
-    pub(super) fn over(self, derived: Histories<'_>) -> Self {
+    pub(in crate::engine) fn over(self, derived: Histories<'_>) -> Self {
         Epoch { before: before(derived, self.from), ..self }
     }
 

@@ -11,6 +11,7 @@ use super::{EXTRA_MEMORY, Effect, Engine, Epoch, Shift};
 use crate::engine::alert::{self, AlertKind};
 use crate::engine::amend::Amendments;
 use crate::engine::counters::Counters;
+use crate::engine::identity;
 use crate::engine::revision::{Judge, Revision, Rule, threshold_of};
 use crate::engine::roll::{self, Roll};
 use crate::engine::series::Series;
@@ -134,6 +135,7 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
 impl Engine {
     /// Takes up everything that a catalogue declares, in an engine that holds nothing yet.
     pub(super) fn declare(&mut self, catalog: &Catalog, series_of: &BTreeMap<ProbeId, SeriesId>) {
+        let checks = identity::of_probes(catalog.probes());
         for service in &catalog.services {
             for probe in &service.probes {
                 if let Some(series) = series_of.get(&probe.id) {
@@ -145,7 +147,8 @@ impl Engine {
             }
             for slo in &service.slos {
                 let mut state = state(slo, service);
-                let revision = Revision::new(slo, counted(slo, series_of), Timestamp::MIN);
+                let probes = counted(slo, series_of);
+                let revision = Revision::new(slo, probes, &checks, Timestamp::MIN);
                 state.account.revisions.revise(revision);
                 self.slo_of.insert(slo.id.clone(), self.slos.len());
                 self.slos.push(state);

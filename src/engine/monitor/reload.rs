@@ -12,6 +12,7 @@ use super::layout::{self, Line, counted};
 use super::restore::Change;
 use super::{Effect, Engine, restored_pairs};
 use crate::engine::alert;
+use crate::engine::identity;
 use crate::engine::revision::{Revised, Revision};
 use crate::engine::schedule::Grid;
 use crate::engine::state::{Account, ProbeState, SloState};
@@ -115,7 +116,7 @@ impl Engine {
         at: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let series_of = self.series_of();
+        let (series_of, checks) = (self.series_of(), identity::of_probes(catalog.probes()));
         let mut before: BTreeMap<SloId, SloState> =
             std::mem::take(&mut self.slos).into_iter().map(|s| (s.slo.id.clone(), s)).collect();
         self.slo_of.clear();
@@ -124,7 +125,7 @@ impl Engine {
                 Some(state) => self.go_on(state, slo, service, at),
                 None => self.take_up(slo, service, at),
             };
-            let revision = Revision::new(slo, counted(slo, &series_of), at);
+            let revision = Revision::new(slo, counted(slo, &series_of), &checks, at);
             if revision.probes.iter().any(|(series, _)| disturbed.contains(series)) {
                 state.disturbed = Some(at);
             }

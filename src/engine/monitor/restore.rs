@@ -9,6 +9,7 @@ use super::epoch::KeptEpoch;
 use super::layout::{Feed, Line, counted};
 use super::{Effect, Engine, SLICE};
 use crate::engine::alert::{self, Life};
+use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
 use crate::engine::roll::Roll;
 use crate::engine::state::Account;
@@ -230,9 +231,11 @@ impl Engine {
         }
         let mut changed = false;
         let series_of = self.series_of();
+        let checks = identity::of_probes(self.probes.iter().map(|state| &state.probe));
         for state in &mut self.slos {
             let probes = counted(&state.slo, &series_of);
-            let revised = state.account.revisions.revise(Revision::new(&state.slo, probes, from));
+            let revision = Revision::new(&state.slo, probes, &checks, from);
+            let revised = state.account.revisions.revise(revision);
             self.stats.joined_revisions += u64::from(revised.joined);
             changed |= revised.changed;
             if revised.changed || !with_promises {

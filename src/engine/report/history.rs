@@ -7,6 +7,7 @@ use crate::engine::book::Touch;
 use crate::engine::evaluate::Histories;
 use crate::engine::revision::Revision;
 use crate::engine::series::{EventRun, Series};
+use crate::engine::status::Coverage;
 use crate::model::budget::Counted;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::uptime::{self, Uptime};
@@ -26,6 +27,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(120);
 pub struct History {
     /// The history of each of its probes.
     pub series: Vec<Series>,
+    /// Which intervals were measured, where somebody else counts and a slot is not one event.
+    pub intervals: Vec<Series>,
     /// What it promised when, oldest first; empty if it always promised what it does.
     pub revisions: Vec<Revision>,
     /// Why probes failed, by time.
@@ -84,6 +87,7 @@ impl Failure {
 pub(super) struct Past {
     series: Vec<Series>,
     of: Vec<usize>,
+    intervals: Vec<Series>,
     /// The period reported on.
     pub period: Period,
     /// Up to when it is reported.
@@ -101,25 +105,37 @@ impl Past {
             }
         }
         let until = until.max(period.start);
-        let series: Vec<Series> =
-            history.series.iter().map(|series| part(series, period.start, until)).collect();
-        let of = (0..series.len()).collect();
-        Past { series, of, period, until }
+        let parts = |all: &[Series]| -> Vec<Series> {
+            all.iter().map(|series| part(series, period.start, until)).collect()
+        };
+        let (series, intervals) = (parts(&history.series), parts(&history.intervals));
+        let of = (0..series.len().max(intervals.len())).collect();
+        Past { series, of, intervals, period, until }
+    }
+
+    /// How much of it was measured: history that begins late covers less of it. Where somebody
+    /// else counts, an interval that was not measured weighs as much as one that was, however
+    /// much was counted in that.
+    pub fn coverage(&self) -> Coverage {
+        let intervals = Histories { series: &self.intervals, of: &self.of[..self.intervals.len()] };
+        let measured = if self.intervals.is_empty() { self.slots() } else { intervals };
+        let (tally, length) = (measured.window(self.length(), self.until), self.length());
+        let first = measured.iter().filter_map(Series::first).min();
+        let span = first.map_or(0, |first| self.until.since(first).min(length).as_micros());
+        match u128::from(tally.expected()) * length.as_micros() {
+            0 => Coverage::NONE,
+            denominator => Coverage { numerator: u128::from(tally.known()) * span, denominator },
+        }
     }
 
     /// Single slots, or events.
     pub fn slots(&self) -> Histories<'_> {
-        Histories { series: &self.series, of: &self.of }
+        Histories { series: &self.series, of: &self.of[..self.series.len()] }
     }
 
     /// How long it has been going on.
     pub fn length(&self) -> Duration {
         self.until.since(self.period.start)
-    }
-
-    /// When the first event of it was due.
-    pub fn first(&self) -> Option<Timestamp> {
-        self.series.iter().filter_map(Series::first).min()
     }
 
     /// From the first event that was good or bad to the end of the last; nothing without any.

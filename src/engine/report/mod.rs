@@ -97,7 +97,7 @@ pub struct Question<'a> {
     /// The present.
     pub now: Timestamp,
     /// The lengths of the windows whose worst is told.
-    pub lengths: &'static [Duration],
+    pub lengths: &'a [Duration],
 }
 
 impl<'a> Question<'a> {
@@ -205,7 +205,7 @@ impl<'a> Question<'a> {
             .in_parts(slo.method.parts());
         let (incidents, left_out) = incidents(judged, slo, &history.failures, past.until);
         let unknown = tally_of_unknown(tally, slo.unknown);
-        let coverage = coverage(&past);
+        let coverage = past.coverage();
         let kept = Kept::of(&budget, tally, slo, coverage);
         SloReport {
             service,
@@ -352,10 +352,8 @@ impl Kept {
         if budget.counted.total() == 0 {
             return Kept::NoData;
         }
-        if slo.min_coverage.is_some_and(|least| !coverage.reaches(least)) {
-            let best = Counted::of(tally, UnknownPolicy::Good);
-            let best = Budget::new(best, budget.objective, budget.window);
-            let is_lost = best.with_rest(budget.rest).is_spent();
+        if !covers(slo, coverage) {
+            let is_lost = at_best(budget, tally, coverage).is_spent();
             return if is_lost { Kept::No } else { Kept::NoData };
         }
         match Accounting::of(budget) {
@@ -376,6 +374,26 @@ impl Kept {
             Kept::NoData => "no data",
         }
     }
+}
+
+/// Whether as much was measured as the SLO asks for.
+fn covers(slo: &Slo, coverage: Coverage) -> bool {
+    slo.min_coverage.is_none_or(|least| coverage.reaches(least))
+}
+
+/// The budget if everything that was not measured had been good, the time before history began
+/// included, held to what is promised now.
+fn at_best(budget: &Budget, tally: Tally, coverage: Coverage) -> Budget {
+    let Coverage { numerator, denominator } = coverage;
+    let all = u128::from(tally.known()).saturating_mul(denominator).div_ceil(numerator.max(1));
+    let all = u64::try_from(all).unwrap_or(u64::MAX).max(tally.known());
+    let counted = Counted { good: all - tally.bad, bad: tally.bad };
+    let more = all.saturating_sub(budget.counted.total());
+    let allowed_ppb = u128::from(budget.objective.budget_ppb()) * u128::from(more);
+    let spending = Spending { counted, allowed_ppb: budget.allowed_ppb + allowed_ppb };
+    Budget::of(spending, budget.objective, budget.window)
+        .with_rest(budget.rest)
+        .in_parts(budget.parts)
 }
 
 /// What a period lets one claim, with what that rests on.
@@ -484,17 +502,4 @@ fn rest(judged: Histories<'_>, slo: &Slo, past: &Past) -> u64 {
         return slices::still_due(slo.method, (start, end), past.until);
     }
     judged.iter().filter_map(|series| series.still_due(past.until, end)).sum()
-}
-
-/// How much of the period was measured, up to where it is told: history that begins late covers
-/// less of it.
-fn coverage(past: &Past) -> Coverage {
-    let (tally, length) = (tally(past.slots(), past), past.length().as_micros());
-    let span = past.first().map_or(0, |first| past.until.since(first).as_micros());
-    match u128::from(tally.expected()) * length {
-        0 => Coverage::NONE,
-        denominator => {
-            Coverage { numerator: u128::from(tally.known()) * span.min(length), denominator }
-        }
-    }
 }

@@ -11,9 +11,9 @@ use crate::engine::render::{
     bounds, budget_json, ppb_text, revisions_json, seconds_json, touches_json,
 };
 use crate::engine::status::Accounting;
-use crate::model::budget::Budget;
-use crate::model::catalog::{Agreement, Credit};
-use crate::model::evidence::{LEVEL, peeking};
+use crate::model::budget::{Budget, Counted, Spending};
+use crate::model::catalog::{Agreement, Credit, UnknownPolicy};
+use crate::model::evidence::{ALPHA, LEVEL, bands, peeking, tails};
 use crate::model::objective::PPB;
 use crate::model::time::format_duration;
 use crate::model::uptime::Uptime;
@@ -139,10 +139,25 @@ fn put_counts(json: &mut Value, tally: Tally, budget: &Budget) {
         "sli": budget.counted.sli(),
         "sli_low": low,
         "sli_high": high,
+        "whatever_unknown": whatever_unknown(tally, budget),
     });
     if let Value::Object(counts) = counts {
         map.extend(counts);
     }
+}
+
+/// What the objective is whatever the unknown was: met if all of it may have been bad, missed if
+/// none of it was; else open. None without events.
+fn whatever_unknown(tally: Tally, budget: &Budget) -> Option<&'static str> {
+    let spent = |policy| Spending::of(Counted::of(tally, policy), budget.objective);
+    let missed = |policy| spent(policy).burns_above((1, 1));
+    (tally.expected() > 0).then(|| {
+        match (missed(UnknownPolicy::Bad), missed(UnknownPolicy::Good)) {
+            (false, _) => "met",
+            (true, true) => "missed",
+            (true, false) => "open",
+        }
+    })
 }
 
 fn accounting(kept: Kept, budget: &Budget) -> Option<&'static str> {
@@ -181,7 +196,14 @@ fn singly_json(singly: &Singly, report: &SloReport<'_>) -> Value {
         "state": singly.zones.evidence(bad).words(),
         "met_at_most": singly.zones.met_at_most,
         "breached_at_least": singly.zones.breached_at_least,
+        "likely_met_from": singly.zones.likely_met_from(total).map(|share| fixed(share, 9)),
         "interval": interval(singly.interval_ppb),
+        // What other rules leave open at worst; nothing is claimed by them.
+        "lost_at_most": {
+            "clopper_pearson": fixed(tails::upper(bad, total, ALPHA), 10),
+            "wilson": fixed(bands::wilson(bad, total), 10),
+            "jeffreys": fixed(bands::jeffreys(bad, total), 10),
+        },
         "clustering": cut(singly.clustering, 100.0),
         "interval_clustered": singly.clustered_ppb.map(interval),
         // A test martingale, of worth up to its level: what a daemon that looks all the time has.
@@ -192,6 +214,12 @@ fn singly_json(singly: &Singly, report: &SloReport<'_>) -> Value {
             "needed": peeking::probes_needed(bad, budget),
         },
     })
+}
+
+/// A share as decimal text with at most so many decimals, to the nearest.
+fn fixed(share: f64, decimals: usize) -> String {
+    let text = format!("{share:.decimals$}");
+    decimal::trim_zeros(&text).to_owned()
 }
 
 /// A statistic with some decimals, cut.

@@ -66,7 +66,12 @@ pub fn settle(
     let budget = Budget::new(counted, agreement.objective, period.length())
         .with_rest(super::rest(judged, slo, &past))
         .in_parts(slo.method.parts());
-    let coverage = super::coverage(&past);
+    let coverage = past.coverage();
+    // Of what was measured too little, only what holds whatever the rest was is owed.
+    let delivered = match super::covers(slo, coverage) {
+        true => counted,
+        false => super::at_best(&budget, tally, coverage).counted,
+    };
     Settlement {
         period,
         until: past.until,
@@ -74,7 +79,7 @@ pub fn settle(
         budget,
         coverage,
         kept: Kept::of(&budget, tally, slo, coverage),
-        credit: owed(agreement, counted),
+        credit: owed(agreement, delivered),
     }
 }
 

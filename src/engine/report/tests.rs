@@ -231,6 +231,50 @@ fn a_period_of_which_too_little_was_seen_is_neither_kept_nor_broken() {
     // 259.2 slots may fail in all: 200 might be kept, 260 cannot, whatever the rest was.
     assert_eq!(told(probed(0, 10 * DAY, &[(DAY, DAY + 2_000)])), seen("no data"));
     assert_eq!(told(probed(0, 10 * DAY, &[(DAY, DAY + 2_600)])), seen("broken"));
+    // The time before history began may have been good as well: 100 of 86,400 are no answer.
+    let begun = 20 * DAY;
+    assert_eq!(told(probed(begun, 30 * DAY, &[(begun, begun + 1_000)])), seen("no data"));
+    assert_eq!(told(probed(begun, 30 * DAY, &[(begun, begun + 2_600)])), seen("broken"));
+}
+
+#[test]
+fn what_was_seen_too_little_of_owes_only_what_is_certain() {
+    let least = Some("90%".parse().expect("a share"));
+    let owed = |least, bad: i64| {
+        let catalog = catalog(Slo { min_coverage: least, ..slo("99.9%") });
+        let history = probed(0, 10 * DAY, &[(DAY, DAY + bad)]);
+        report(&catalog, history, 40 * DAY)["agreements"][0]["periods"][0]["credit"].clone()
+    };
+    // Of ten days 0.23 % was bad, of the month perhaps 0.08 %.
+    assert_eq!((owed(least, 2_000), owed(None, 2_000)), (Value::Null, "0.1".into()));
+    assert_eq!((owed(least, 2_600), owed(None, 2_600)), ("0.1".into(), "0.1".into()));
+    // 3 % of ten days are 1 % of a month, exactly: not below 99 %.
+    assert_eq!((owed(least, 25_920), owed(None, 25_920)), ("0.1".into(), "0.25".into()));
+    assert_eq!(owed(least, 25_930), "0.25");
+}
+
+#[test]
+fn an_interval_that_was_not_measured_weighs_as_much_as_one_with_many_events() {
+    let least = Some("90%".parse().expect("a share"));
+    let catalog = catalog(Slo { min_coverage: least, ..slo("99.9%") });
+    // Every minute a thousand events; half of the minutes were not measured.
+    let (mut events, mut intervals) = (Series::default(), Series::default());
+    let half = u32::try_from(15 * DAY / 60).expect("few");
+    let missed = Tally::of(Outcome::Unknown, 1);
+    for (start, counted, measured) in [
+        (0, Tally::of(Outcome::Good, 1_000), Tally::of(Outcome::Good, 1)),
+        (15 * DAY, missed, missed),
+    ] {
+        events.push(at(start), secs(60), half, counted);
+        intervals.push(at(start), secs(60), half, measured);
+    }
+    let told = |intervals| {
+        let series = vec![events.clone()];
+        let all = report(&catalog, History { series, intervals, ..History::default() }, 40 * DAY);
+        (all["slos"][0]["coverage"].clone(), all["slos"][0]["kept"].clone())
+    };
+    assert_eq!(told(vec![intervals]), ("0.5".into(), "no data".into()));
+    assert_eq!(told(Vec::new()).1, "kept", "as if a slot were an event");
 }
 
 #[test]
@@ -354,6 +398,7 @@ fn each_event_is_held_to_the_promise_of_its_time() {
         unknown: UnknownPolicy::Exclude,
         threshold: None,
         probes: vec![(crate::model::SeriesId(1), "shop/front".parse().expect("an id"))],
+        measures: None,
     };
     history.revisions = vec![revision(Timestamp::MIN, "99.9%"), revision(at(15 * DAY), "99%")];
     let slo = &report(&catalog, history, 40 * DAY)["slos"][0];

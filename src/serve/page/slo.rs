@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::engine::status::Proof;
-use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, report};
+use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, forecast, report};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::maintenance::Effect;
 use crate::model::{Name, Slo, Tally, Timestamp, Window, number};
@@ -31,6 +31,8 @@ pub struct SloPage {
     at: Option<String>,
     evaluated: Option<Ago>,
     claim: String,
+    /// The chance that the budget holds, and for how long.
+    holds: Option<(String, String)>,
     pairs: Vec<PairView>,
     counts: Vec<(String, [String; 4])>,
     periods: Vec<PeriodView>,
@@ -114,6 +116,7 @@ impl SloPage {
             at: at.map(|at| at.to_string()),
             evaluated: status.as_ref().map(|status| ago(status.at, now)),
             claim: status.as_ref().map(claim).unwrap_or_default(),
+            holds: status.as_ref().and_then(|status| holds(engine, id, status)),
             pairs: status.as_ref().map(|status| pairs(slo, status)).unwrap_or_default(),
             counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
             periods: engine.past_periods(id, MAX_PERIODS).iter().map(period).collect(),
@@ -177,7 +180,8 @@ const fn unknown(policy: UnknownPolicy) -> &'static str {
 
 /// Each promise that was in force, in words; nothing if it always was the same.
 fn revisions(state: &SloState) -> Vec<String> {
-    let revision = |revision: &Revision| {
+    let all = state.revisions();
+    let revision = |(n, revision): (usize, &Revision)| {
         let since = match revision.from > Timestamp::MIN {
             true => format!("from {}", revision.from),
             false => "at first".to_owned(),
@@ -188,12 +192,25 @@ fn revisions(state: &SloState) -> Vec<String> {
         let objective = number::percent_ppb(revision.objective.ppb());
         let under = revision.threshold.map(|micros| Duration::from_micros(micros.into()));
         let under = under.map(|under| format!(" within {}", number::duration(under)));
-        format!("{since} {objective}{} over {}", under.unwrap_or_default(), revision.window)
+        let before = n.checked_sub(1).map(|before| &all[before]);
+        let anew = match before.is_some_and(|before| !before.measures_as(revision)) {
+            true => ", probed in another way",
+            false => "",
+        };
+        format!("{since} {objective}{} over {}{anew}", under.unwrap_or_default(), revision.window)
     };
-    match state.revisions() {
+    match all {
         [] | [_] => Vec::new(),
-        all => all.iter().map(revision).collect(),
+        all => all.iter().enumerate().map(revision).collect(),
     }
+}
+
+/// The chance that the budget holds in the time ahead.
+fn holds(engine: &Engine, id: &str, status: &SloStatus) -> Option<(String, String)> {
+    let chance = engine.survival(id, status)?;
+    // To the hundredth of a percent, cut.
+    let chance = number::percent_of((chance * 1e4).floor() as i128, 10_000);
+    Some((chance, number::duration(forecast::ahead(status))))
 }
 
 /// What may be claimed, with the assumption it rests on.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::super::tests::{at, catalog, engine, keep, observation, restore, secs};
 use super::*;
-use crate::model::catalog::UnknownPolicy;
-use crate::model::{BadReason, Catalog, ShortThreshold, Verdict};
+use crate::model::catalog::{Method, UnknownPolicy};
+use crate::model::check::Check;
+use crate::model::{BadReason, Catalog, Share, ShortThreshold, Verdict};
 
 /// Probes every ten minutes, so that days pass in few steps.
 const STEP: i64 = 600;
@@ -56,6 +57,99 @@ fn another_objective_begins_a_new_epoch() {
     engine.reload(Arc::new(next), &ids, at(90_000));
     live(&mut engine, (90_000, 96_000), (0, 0));
     assert_eq!(proof(&engine).since, at(60_000));
+}
+
+/// The same with another target of the first probe, under the same name.
+fn elsewhere(before: &Catalog) -> Catalog {
+    let mut next = before.clone();
+    let Check::Tcp(check) = &mut next.services[0].probes[0].check else { panic!("TCP") };
+    check.endpoint.port = 2;
+    next
+}
+
+#[test]
+fn another_target_under_the_same_name_begins_a_new_epoch() {
+    let before = declared();
+    let mut engine = engine(&before);
+    engine.start(|_| at(0), at(0));
+    live(&mut engine, (0, 60_000), (6_000, 12_000));
+    assert_eq!(proof(&engine).record.outages, 2);
+    let mut next = elsewhere(&before);
+    let ids = engine.series_of();
+    engine.reload(Arc::new(next.clone()), &ids, at(60_000));
+    live(&mut engine, (60_000, 90_000), (0, 0));
+    let new = proof(&engine);
+    assert_eq!((new.since, new.record.outages), (at(60_000), 0));
+    assert_eq!(new.record.observed, secs(30_000));
+    // The budget goes on: what was counted was counted.
+    let state = engine.slo("svc/both").expect("declared");
+    assert_eq!(state.status.as_ref().expect("evaluated").totals.bad, 20);
+    assert_eq!(state.revisions().len(), 2);
+    // What is only said about it begins none.
+    next.services[0].description = Some("other words".to_owned());
+    next.services[0].links.insert("runbook".to_owned(), "https://h/".to_owned());
+    next.services[0].slos[0].description = Some("more words".to_owned());
+    engine.reload(Arc::new(next.clone()), &ids, at(90_000));
+    live(&mut engine, (90_000, 96_000), (0, 0));
+    assert_eq!(proof(&engine).since, at(60_000));
+    // A probe that gives up sooner tells failures that the one before did not.
+    next.services[0].probes[1].timeout = std::time::Duration::from_millis(500);
+    engine.reload(Arc::new(next.clone()), &ids, at(96_000));
+    live(&mut engine, (96_000, 99_000), (0, 0));
+    assert_eq!(proof(&engine).since, at(96_000));
+    // How often it is looked at changes nothing of what is seen.
+    next.services[0].probes[0].interval = secs(300);
+    engine.reload(Arc::new(next), &ids, at(99_000));
+    let state = engine.slo("svc/both").expect("declared");
+    assert_eq!((state.account.epoch.from, state.revisions().len()), (at(96_000), 3));
+}
+
+#[test]
+fn a_restart_that_probes_another_target_begins_a_new_epoch_and_another_restart_none() {
+    let before = declared();
+    let mut first = engine(&before);
+    let mut records = Vec::new();
+    keep(&mut records, first.start(|_| at(0), at(0)));
+    records.extend(live(&mut first, (0, 60_000), (6_000, 12_000)));
+    // With other words alone it is the same epoch.
+    let mut same = (*before).clone();
+    same.services[0].description = Some("other words".to_owned());
+    let mut second = restore(engine(&Arc::new(same)), &records);
+    keep(&mut records, second.start(|_| at(60_000), at(60_000)));
+    records.extend(live(&mut second, (60_000, 66_000), (0, 0)));
+    assert_eq!((proof(&second).since, proof(&second).record.outages), (at(0), 2));
+    let next = Arc::new(elsewhere(&before));
+    for (start, end) in [(66_000, 72_000), (72_000, 78_000)] {
+        let mut engine = restore(engine(&next), &records);
+        keep(&mut records, engine.start(|_| at(start), at(start)));
+        records.extend(live(&mut engine, (start, end), (0, 0)));
+        let proof = proof(&engine);
+        assert_eq!((proof.since, proof.record.outages), (at(66_000), 0));
+        assert_eq!(proof.record.observed, secs((end - 66_000) as u64));
+    }
+}
+
+#[test]
+fn slices_that_were_spoilt_before_an_epoch_are_none_of_its_outages() {
+    let mut sliced = (*declared()).clone();
+    let objective = Share::from_ppb(500_000_000).expect("a half");
+    sliced.services[0].slos[0].method = Method::Timeslices { slice: secs(6_000), objective };
+    let before = Arc::new(sliced);
+    let mut engine = engine(&before);
+    engine.start(|_| at(0), at(0));
+    // Four outages of two slots in ten spoil no slice.
+    for n in 0..4 {
+        let from = n * 6_000;
+        live(&mut engine, (from, from + 6_000), (from + 1_200, from + 2_400));
+    }
+    assert_eq!(proof(&engine).record.outages, 0);
+    let mut next = (*before).clone();
+    next.services[0].slos[0].objective = "95%".parse().expect("an objective");
+    let ids = engine.series_of();
+    engine.reload(Arc::new(next), &ids, at(24_000));
+    live(&mut engine, (24_000, 48_000), (30_000, 36_000));
+    let new = proof(&engine);
+    assert_eq!((new.since, new.record.outages), (at(24_000), 1), "{new:?}");
 }
 
 #[test]

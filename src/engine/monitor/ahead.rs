@@ -1,0 +1,17 @@
+//! What may come of an SLO, for those who ask; no tick waits for it.
+
+use super::Engine;
+use crate::engine::evaluate::Moment;
+use crate::engine::forecast;
+use crate::engine::status::SloStatus;
+
+impl Engine {
+    /// The chance that the budget of an SLO is not overspent [ahead](forecast::ahead) of this
+    /// evaluation of it; none without data and for an SLO that is not declared.
+    pub fn survival(&self, id: &str, status: &SloStatus) -> Option<f64> {
+        let state = self.slo(id)?;
+        let slo = state.slo_at(status.at);
+        let moment = Moment::new(self.judged(state), status.at).under(state.revisions());
+        forecast::survival(&moment, &slo, status)
+    }
+}

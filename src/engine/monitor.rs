@@ -11,6 +11,7 @@ mod epoch;
 mod layout;
 mod reload;
 mod restore;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod tidy;
 mod tutorial;
 
 mod bench_fit;
+mod bench_rules;
 mod bench_scale;
 mod bench_smoke;
 mod e2e_alerting;

@@ -305,7 +305,9 @@ fn iterations(prometheus: SocketAddr) -> u64 {
 /// How many SLOs have a share of bad events over five minutes by the rules.
 fn recorded(prometheus: SocketAddr) -> u32 {
     let query = "/api/v1/query?query=count(slo:nines_slo_errors:ratio_rate5m)";
-    let answer: serde_json::Value = serde_json::from_str(&ask(prometheus, query)).expect("JSON");
+    // It listens before it is ready, and says so in words.
+    let answer = ask(prometheus, query);
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
     let value = answer["data"]["result"][0]["value"][1].as_str();
     value.and_then(|n| n.parse().ok()).unwrap_or(0)
 }

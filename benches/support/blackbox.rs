@@ -1,21 +1,21 @@
 //! Debian's blackbox_exporter doing the same probes: alone, and with the Prometheus that scrapes
 //! it. Both are processes whose CPU time is counted as that of the bench itself.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cost, Target, cpu, total};
+use super::Cost;
+use super::outside::{
+    START_LIMIT, Target, ask, cpu, free, read_answer, start, total, wait, wait_at_most,
+};
 
 const BLACKBOX: &str = "/usr/bin/prometheus-blackbox-exporter";
 const PROMETHEUS: &str = "/usr/bin/prometheus";
-
-/// Longest time that either gets to answer.
-const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Whether Debian's packages of both are installed.
 pub fn is_installed() -> bool {
@@ -103,31 +103,6 @@ fn config(to: SocketAddr, n_targets: u32, exporter: SocketAddr) -> String {
     )
 }
 
-fn free() -> SocketAddr {
-    let port = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    port.local_addr().expect("bound")
-}
-
-/// Starts a program and waits until it listens.
-fn start(mut command: Command, address: SocketAddr) -> Target {
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let started = Target { process: command.spawn().expect("starts"), address };
-    wait(|| TcpStream::connect(address).is_ok());
-    started
-}
-
-fn wait(done: impl FnMut() -> bool) {
-    wait_at_most(START_LIMIT, done);
-}
-
-fn wait_at_most(limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "it takes too long");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-}
-
 /// How many scrapes Prometheus has made: one more than the intervals between them.
 fn intervals(prometheus: SocketAddr) -> u64 {
     let text = ask(prometheus, "/metrics");
@@ -141,41 +116,4 @@ fn value(prometheus: SocketAddr, expression: &str) -> Option<String> {
     let text = ask(prometheus, &format!("/api/v1/query?query={expression}"));
     let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
-}
-
-fn ask(address: SocketAddr, path: &str) -> String {
-    let mut stream = BufReader::new(TcpStream::connect(address).expect("it listens"));
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
-    stream.get_mut().write_all(request.as_bytes()).expect("it reads");
-    read_answer(&mut stream)
-}
-
-/// One HTTP answer, by its length or in chunks.
-fn read_answer(from: &mut impl BufRead) -> String {
-    let line = |from: &mut dyn BufRead| {
-        let mut line = String::new();
-        from.read_line(&mut line).expect("an answer");
-        line.trim_end().to_ascii_lowercase()
-    };
-    let head: Vec<_> =
-        std::iter::repeat_with(|| line(from)).take_while(|l| !l.is_empty()).collect();
-    let length = head.iter().find_map(|header| header.strip_prefix("content-length: "));
-    let mut body = Vec::new();
-    let mut part = |from: &mut dyn BufRead, n: usize| {
-        let start = body.len();
-        body.resize(start + n, 0);
-        from.read_exact(&mut body[start..]).expect("an answer");
-    };
-    if let Some(length) = length {
-        part(from, length.parse().expect("a number"));
-        return String::from_utf8_lossy(&body).into_owned();
-    }
-    loop {
-        let n = usize::from_str_radix(&line(from), 16).expect("a chunk size");
-        part(from, n);
-        line(from);
-        if n == 0 {
-            return String::from_utf8_lossy(&body).into_owned();
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -30,6 +30,10 @@ use tokio::sync::mpsc;
 
 #[path = "blackbox.rs"]
 mod blackbox;
+#[path = "outside.rs"]
+mod outside;
+
+use outside::{Target, cpu, total};
 
 /// Tells a process that it is the target.
 pub const SERVE: &str = "NINES_BENCH_PROBE_SERVE";
@@ -96,7 +100,7 @@ impl Cost {
 
 /// Measures everything; `target` starts this program so that it calls [`serve`].
 pub fn run(plan: &Plan, target: Command) -> Figures {
-    let target = Target::start(target);
+    let target = start_target(target);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -152,19 +156,6 @@ impl fmt::Display for Figures {
     }
 }
 
-/// CPU nanoseconds of every thread that a process has now, added up by name; empty where the
-/// system does not tell.
-fn cpu(pid: u32) -> BTreeMap<String, u64> {
-    let mut all = BTreeMap::new();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
-    for task in tasks.into_iter().flatten().flatten() {
-        let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let nanos = read("schedstat").split(' ').next().and_then(|n| n.parse::<u64>().ok());
-        *all.entry(read("comm").trim().to_owned()).or_default() += nanos.unwrap_or_default();
-    }
-    all
-}
-
 /// Resident memory of this process in KiB; 0 where the system does not tell.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -182,35 +173,16 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     if spread > 0.0 { rise / spread } else { 0.0 }
 }
 
-fn total(cpu: &BTreeMap<String, u64>) -> u64 {
-    cpu.values().sum()
-}
-
-/// A target in a process of its own, ended when dropped.
-struct Target {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Target {
-    fn start(mut command: Command) -> Self {
-        command.env(SERVE, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("starts");
-        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        // A test harness may have written to the same line.
-        let address = lines.map_while(Result::ok).find_map(|line| {
-            line.split_once("serving on ").and_then(|(_, address)| address.parse().ok())
-        });
-        Target { process, address: address.expect("it says where it serves") }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        // It is gone already, or it goes now.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A target in a process of its own.
+fn start_target(mut command: Command) -> Target {
+    command.env(SERVE, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("starts");
+    let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    // A test harness may have written to the same line.
+    let address = lines.map_while(Result::ok).find_map(|line| {
+        line.split_once("serving on ").and_then(|(_, address)| address.parse().ok())
+    });
+    Target { process, address: address.expect("it says where it serves") }
 }
 
 /// Answers every request on a free port until the standard input ends.

@@ -12,7 +12,9 @@ use crate::engine::{self, Book, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::uptime;
 use crate::model::window::Period;
-use crate::model::{Catalog, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp};
+use crate::model::{
+    Catalog, Observation, ProbeId, Record, Run, SeriesId, Settings, SloId, Timestamp, Verdict,
+};
 use crate::serve::Archive;
 use crate::source;
 
@@ -43,6 +45,8 @@ pub fn restore(
     let since = now.minus(engine.memory());
     // A month of a large platform takes seconds: one thread reads while the other takes in.
     let (sender, loads) = mpsc::sync_channel::<Load>(MAX_LOADS);
+    // What has been emptied is filled again, so that reading takes no more memory the more it is.
+    let (emptied, empties) = mpsc::channel::<Load>();
     let (report, of_sources) = std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().name("history".to_owned());
         let reading = reader.spawn_scoped(scope, move || {
@@ -54,8 +58,9 @@ pub fn restore(
                 restored => {
                     load.push(restored);
                     if load.pieces.len() >= PIECES_OF_LOAD {
+                        let empty = empties.try_recv().unwrap_or_default();
                         // Nobody takes it any more only if taking it in has panicked.
-                        let _ = sender.send(std::mem::take(&mut load));
+                        let _ = sender.send(std::mem::replace(&mut load, empty));
                     }
                 }
             });
@@ -63,7 +68,11 @@ pub fn restore(
             anyhow::Ok((report?, of_sources))
         });
         let reading = reading?;
-        loads.into_iter().for_each(|load| load.take_in(engine));
+        for mut load in loads {
+            load.take_in(engine);
+            // Reading may be over.
+            let _ = emptied.send(load);
+        }
         reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     engine.finish_restore();
@@ -94,7 +103,9 @@ struct Load {
 
 /// A piece of history; of a slice, how many of the load's thresholds and runs are its own.
 enum Piece {
-    Record(Record),
+    State { name: String, json: String },
+    Slot { series: SeriesId, due: Timestamp, verdict: Verdict, latency: Option<Duration> },
+    Gap(SeriesId, Run),
     Slice { series: SeriesId, end: Timestamp, n_thresholds: usize, n_runs: usize },
 }
 
@@ -102,7 +113,7 @@ impl Load {
     fn push(&mut self, restored: Restored<'_>) {
         self.pieces.push(match restored {
             Restored::State { name, json } => {
-                Piece::Record(Record::State { name: name.to_owned(), json: json.to_owned() })
+                Piece::State { name: name.to_owned(), json: json.to_owned() }
             }
             Restored::Slice { series, end, thresholds, runs, .. } => {
                 self.thresholds.extend_from_slice(thresholds);
@@ -110,16 +121,23 @@ impl Load {
                 let (n_thresholds, n_runs) = (thresholds.len(), runs.len());
                 Piece::Slice { series, end, n_thresholds, n_runs }
             }
-            Restored::Observation(observation) => Piece::Record(Record::Observation(observation)),
-            Restored::Gap(series, run) => Piece::Record(Record::Gap(series, run)),
+            Restored::Observation(Observation { series, due, verdict, latency, .. }) => {
+                Piece::Slot { series, due, verdict, latency }
+            }
+            Restored::Gap(series, run) => Piece::Gap(series, run),
         });
     }
 
-    fn take_in(self, engine: &mut Engine) {
+    /// Hands everything to the engine, and is empty then.
+    fn take_in(&mut self, engine: &mut Engine) {
         let (mut thresholds, mut runs) = (self.thresholds.as_slice(), self.runs.as_slice());
-        for piece in self.pieces {
+        for piece in self.pieces.drain(..) {
             match piece {
-                Piece::Record(record) => engine.restore_record(&record),
+                Piece::State { name, json } => engine.restore_state(&name, &json),
+                Piece::Slot { series, due, verdict, latency } => {
+                    engine.restore_slot(series, due, verdict, latency);
+                }
+                Piece::Gap(series, run) => engine.restore_record(&Record::Gap(series, run)),
                 Piece::Slice { series, end, n_thresholds, n_runs } => {
                     let (its_thresholds, other_thresholds) = thresholds.split_at(n_thresholds);
                     let (its_runs, other_runs) = runs.split_at(n_runs);
@@ -128,6 +146,8 @@ impl Load {
                 }
             }
         }
+        self.thresholds.clear();
+        self.runs.clear();
     }
 }
 

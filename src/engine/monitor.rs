@@ -12,6 +12,7 @@ mod epoch;
 mod layout;
 mod reload;
 mod restore;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -498,7 +499,7 @@ impl Engine {
         // itself.
         let own = state.amendments == Amendments::default()
             && state.account.intervals.is_empty()
-            && state.revisions().is_empty();
+            && at.is_some_and(|at| state.promised_alike(at));
         let until = measured.filter(|_| untold && own).map(|until| until.min(known));
         let state = &mut self.slos[slo];
         state.steady = state.steady.at_most(until);

@@ -319,10 +319,11 @@ impl Roll {
         self.early.insert(run.start, slots);
     }
 
-    /// Takes a stored observation, which waits as well. The interval may have been another one
-    /// when it was made, so nothing is concluded from distances: gaps have been stored as gaps.
-    pub fn restore_observation(&mut self, observation: &Observation) {
-        self.early.insert(observation.due, self.one(observation));
+    /// Takes a stored result, which waits as well. The interval may have been another one when it
+    /// was made, so nothing is concluded from distances: gaps have been stored as gaps.
+    pub fn restore_slot(&mut self, due: Timestamp, verdict: Verdict, latency: Option<Duration>) {
+        let (_, step, _) = self.grid_of(due);
+        self.early.insert(due, Slots { verdict, latency, step, n: 1 });
     }
 
     /// Accepts every restored slot, in the order of their due times.
@@ -488,6 +489,10 @@ mod tests {
         Roll::new(SeriesId(1), Duration::from_secs(5), vec![100_000, 300_000])
     }
 
+    fn give_back(roll: &mut Roll, kept: &Observation) {
+        roll.restore_slot(kept.due, kept.verdict, kept.latency);
+    }
+
     fn slots(runs: &[Run]) -> Vec<(i64, Verdict)> {
         let due = |run: &Run, k: u32| run.start.plus(run.step * k).micros() / 1_000_000;
         runs.iter().flat_map(|run| (0..run.n).map(move |k| (due(run, k), run.verdict))).collect()
@@ -578,10 +583,10 @@ mod tests {
         assert_eq!(live.miss(missed), Taken::default());
         let late = live.observe(&observation(5, Verdict::Bad(BadReason::Timeout), 1)).accepted;
         assert_eq!(late.iter().map(|run| run.n).sum::<u32>(), 41);
-        restored.restore_observation(&observation(0, Verdict::Good, 1));
+        give_back(&mut restored, &observation(0, Verdict::Good, 1));
         restored.restore_gap(missed);
         let late = observation(5, Verdict::Bad(BadReason::Timeout), 1);
-        restored.restore_observation(&late);
+        give_back(&mut restored, &late);
         let mut accepted = restored.finish_restore();
         accepted.extend(restored.close_gap(at(210), UnknownReason::NotRunning).accepted);
         assert_eq!(slots(&accepted).len(), 42);
@@ -602,7 +607,7 @@ mod tests {
     fn a_longer_interval_after_a_restart_costs_no_slot() {
         let mut roll = Roll::new(SeriesId(1), Duration::from_secs(60), Vec::new());
         for due in [0, 5, 10] {
-            roll.restore_observation(&observation(due, Verdict::Good, 1));
+            give_back(&mut roll, &observation(due, Verdict::Good, 1));
         }
         let gap = roll.close_gap(at(200), UnknownReason::NotRunning);
         assert_eq!(slots(&gap.lost).last().map(|(due, _)| *due), Some(140));
@@ -729,7 +734,7 @@ mod tests {
         let urgent = [0, 300, 310].map(|due| observation(due, bad, 1));
         let rest = (1..60).chain([61]).map(|k| observation(k * 5, Verdict::Good, 1));
         for observation in urgent.into_iter().chain(rest) {
-            roll.restore_observation(&observation);
+            give_back(&mut roll, &observation);
         }
         let restored = slots(&roll.finish_restore());
         assert_eq!(restored.len(), 63);
@@ -740,7 +745,7 @@ mod tests {
     fn history_made_at_another_interval_is_restored_whole() {
         let mut roll = roll();
         for due in [0, 2, 6, 4, 8, 10] {
-            roll.restore_observation(&observation(due, Verdict::Good, 1));
+            give_back(&mut roll, &observation(due, Verdict::Good, 1));
         }
         let gap = Run {
             start: at(12),

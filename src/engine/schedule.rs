@@ -184,6 +184,19 @@ impl Schedule {
     /// The same for slots that are due by `last`, which may be before `now`: what comes after it
     /// is left to whoever is scheduled then.
     pub fn pop_until(&mut self, last: Timestamp, now: Timestamp) -> Option<Due> {
+        self.pop(last, now, true)
+    }
+
+    /// The earliest slots that are due by `last` and have not come out yet, none of them to be
+    /// started: for a prober that has as much to start as it can.
+    pub fn pop_refused(&mut self, last: Timestamp, now: Timestamp) -> Option<(SeriesId, Run)> {
+        match self.pop(last, now, false)? {
+            Due::Missed(series, run) => Some((series, run)),
+            Due::Start(_) => None,
+        }
+    }
+
+    fn pop(&mut self, last: Timestamp, now: Timestamp, may_start: bool) -> Option<Due> {
         let mut top = self.heap.peek_mut()?;
         let Reverse((due, series)) = *top;
         if due > last.min(now) {
@@ -191,7 +204,7 @@ impl Schedule {
         }
         let Some(entry) = self.entries.get_mut(&series) else {
             PeekMut::pop(top);
-            return self.pop_until(last, now);
+            return self.pop(last, now, may_start);
         };
         let step = entry.grid.interval();
         let n_left = micros(last.since(due)).unsigned_abs() / entry.interval() + 1;
@@ -212,7 +225,7 @@ impl Schedule {
             return missed(n_late, UnknownReason::Late);
         }
         let full = entry.n_in_flight >= entry.n_in_flight_max();
-        if full || self.n_in_flight >= self.n_in_flight_max {
+        if full || !may_start || self.n_in_flight >= self.n_in_flight_max {
             return missed(1, UnknownReason::Inflight);
         }
         entry.n_in_flight += 1;

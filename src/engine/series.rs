@@ -488,7 +488,10 @@ impl Series {
         for segment in thinned.segments.into_iter().rev() {
             self.segments.push_front(segment);
         }
-        self.thin_at = EXACT_RUNS.max(self.segments.len() * 2);
+        // A quarter more: then little is held that could be thinner, and each run that comes costs
+        // a look at four that are there.
+        self.thin_at = EXACT_RUNS.max(self.segments.len() + self.segments.len() / 4);
+        self.segments.shrink_to(self.thin_at);
     }
 }
 

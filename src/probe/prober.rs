@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +38,15 @@ const COMMANDS_MAX: usize = 4;
 const DESCRIPTORS_RESERVED: usize = 128;
 /// Fewest probes that may be in flight, however few descriptors there are.
 const IN_FLIGHT_MIN: usize = 16;
+/// Probes of one thread that may have been started and not have had their turn yet. The turns of
+/// so many take some 10 ms. If there were more of them than the thread can serve, all would
+/// wait so long that none was in time.
+const WAITING_MAX: usize = 256;
+/// For how long a slot waits for the turns of those before it, until it is given up: longer than
+/// most pauses, after which everything is started that became due meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How soon to look again whether more can be started: what the timer can tell apart.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How to probe.
 #[derive(Clone, Debug)]
@@ -230,6 +239,8 @@ struct Desk {
     results: Mutex<Results>,
     /// Whether probes are dropped on purpose from now on.
     stopped: AtomicBool,
+    /// Probes that have been started and not had their turn yet.
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -240,7 +251,13 @@ struct Results {
 
 impl Desk {
     fn new(env: Env, meters: Arc<Meters>) -> Self {
-        Desk { env, meters, results: Mutex::default(), stopped: AtomicBool::new(false) }
+        let (results, stopped) = (Mutex::default(), AtomicBool::new(false));
+        Desk { env, meters, results, stopped, waiting: AtomicUsize::new(0) }
+    }
+
+    /// Whether as many probes wait for their first turn as may.
+    fn is_crowded(&self) -> bool {
+        self.waiting.load(Relaxed) >= WAITING_MAX
     }
 
     fn results(&self) -> MutexGuard<'_, Results> {
@@ -315,7 +332,7 @@ impl Worker {
         let stop = runtime.block_on(self.probe(&mut inbox));
         let until = self.now_awake();
         runtime.block_on(async {
-            self.start_due(until);
+            self.start_due(until, Duration::ZERO);
             self.drain().await;
         });
         // What is still in flight is dropped with its runtime, and reports that.
@@ -342,6 +359,8 @@ impl Worker {
             let next = self.next.as_ref().map(|exchange| exchange.at);
             let wake = [self.schedule.next_due(), next].into_iter().flatten().min();
             let wake = wake.map_or(tick, |due| clock.instant(due).min(tick));
+            // What is due already has to wait for others.
+            let wake = if self.desk.is_crowded() { Instant::now() + PAUSE } else { wake };
             tokio::select! {
                 biased;
                 command = inbox.recv() => match command {
@@ -367,7 +386,7 @@ impl Worker {
         self.stamp();
         self.settle();
         let now = self.now_awake();
-        self.start_due(now);
+        self.start_due(now, PATIENCE);
     }
 
     /// Notices a stall that has just ended.
@@ -405,28 +424,38 @@ impl Worker {
         self.desk.meters.in_flight.fetch_sub(n, Relaxed);
     }
 
-    fn start_due(&mut self, now: Timestamp) {
+    /// Starts what is due, if it can be started; what has waited for that beyond the patience is
+    /// given up.
+    fn start_due(&mut self, now: Timestamp, patience: Duration) {
         if let Some(exchange) = self.next.take_if(|exchange| exchange.at <= now) {
             self.exchange(exchange, now);
         }
-        self.start_until(now, now);
+        self.start_until(now, now, patience);
     }
 
     /// Starts what is due before the exchange, and probes the new targets from then on.
     fn exchange(&mut self, exchange: Exchange, now: Timestamp) {
         let Exchange { targets, at, done } = exchange;
         let last = at.minus(Duration::from_micros(1));
-        self.start_until(last, now);
+        // Slots that still waited would be lost with the probes that go.
+        self.start_until(last, now, Duration::ZERO);
         self.replace(targets, last);
         // The caller may have stopped waiting.
         let _ = done.send(());
     }
 
-    fn start_until(&mut self, last: Timestamp, now: Timestamp) {
-        while let Some(due) = self.schedule.pop_until(last, now) {
-            match due {
-                Due::Start(ticket) => self.start(ticket),
-                Due::Missed(series, run) => self.miss(series, run),
+    fn start_until(&mut self, last: Timestamp, now: Timestamp, patience: Duration) {
+        loop {
+            if self.desk.is_crowded() {
+                let last = last.min(now.minus(patience));
+                let Some((series, run)) = self.schedule.pop_refused(last, now) else { return };
+                self.miss(series, run);
+                continue;
+            }
+            match self.schedule.pop_until(last, now) {
+                None => return,
+                Some(Due::Start(ticket)) => self.start(ticket),
+                Some(Due::Missed(series, run)) => self.miss(series, run),
             }
         }
     }
@@ -436,7 +465,9 @@ impl Worker {
         let slot = Slot { desk: Arc::clone(&self.desk), ticket, seen: None };
         let Some((_, target)) = self.targets.get(&ticket.series) else { return };
         let target = Arc::clone(target);
+        self.desk.waiting.fetch_add(1, Relaxed);
         tokio::spawn(async move {
+            slot.desk.waiting.fetch_sub(1, Relaxed);
             let desk = Arc::clone(&slot.desk);
             let seen = target.observe(ticket.series, ticket.due, &desk.env).await;
             desk.meters.start_lag.record(seen.observation.lag);

@@ -298,11 +298,11 @@ fn write_alerts(out: &mut Exposition, slos: &Slos) {
 
 fn write_maintenance(out: &mut Exposition, slos: &Slos) {
     let help = "Whether a Maintenance of this effect goes on.";
+    let effects = Effect::ALL.map(|effect| (effect, Labels::of(&[("effect", effect.word())])));
     let mut family = out.gauge("nines_slo_maintenance", help);
     for (labels, state) in slos {
-        for effect in Effect::ALL {
-            let goes_on = state.ongoing(effect).is_some();
-            family.sample_with(labels, &Labels::of(&[("effect", effect.word())]), goes_on);
+        for (effect, label) in &effects {
+            family.sample_with(labels, label, state.ongoing(*effect).is_some());
         }
     }
 }

@@ -14,8 +14,10 @@ mod tidy;
 mod tutorial;
 
 mod bench_fit;
+mod bench_rules;
 mod bench_scale;
 mod bench_smoke;
+mod bench_soak;
 mod e2e_alerting;
 mod e2e_amend;
 mod e2e_bad_alertmanager;

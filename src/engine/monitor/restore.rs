@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::epoch::KeptEpoch;
 use super::layout::{Feed, Line, counted};
+use super::waiting::{Slots, Waiting};
 use super::{Effect, Engine, SLICE};
 use crate::engine::alert::{self, Life};
 use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
-use crate::engine::roll::Roll;
 use crate::engine::state::Account;
-use crate::model::{Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason};
+use crate::model::{
+    Observation, Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason, Verdict,
+};
 
 /// What was kept beside history, until it is put in its place.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(super) struct Kept {
     settled: bool,
     /// Alerts that fired, of SLOs that are not declared any more.
     orphans: BTreeMap<String, Life>,
+    /// Slots that are in no slice.
+    waiting: Waiting,
 }
 
 /// The name under which totals are kept.
@@ -88,6 +92,7 @@ impl Engine {
         runs: &[Run],
     ) {
         self.settle();
+        self.hand_over(|_, _| {});
         let Some(&line) = self.line_of.get(&series) else { return };
         for run in runs {
             let runs = self.lines[line].roll.restore_run(*run);
@@ -99,10 +104,10 @@ impl Engine {
     /// Takes back a record that was not in a slice yet.
     pub fn restore_record(&mut self, record: &Record) {
         match record {
-            Record::Observation(observation) => {
-                self.restore(observation.series, |roll| roll.restore_observation(observation));
+            Record::Observation(Observation { series, due, verdict, latency, .. }) => {
+                self.restore_slot(*series, *due, *verdict, *latency);
             }
-            Record::Gap(series, run) => self.restore(*series, |roll| roll.restore_gap(*run)),
+            Record::Gap(series, run) => self.kept.waiting.push(*series, Slots::Missed(*run)),
             Record::State { name, json } => self.restore_state(name, json),
             Record::Slice(slice) => {
                 self.restore_slice(slice.series, slice.end, &slice.thresholds, &slice.runs);
@@ -110,14 +115,40 @@ impl Engine {
         }
     }
 
-    fn restore(&mut self, series: SeriesId, restore: impl FnOnce(&mut Roll)) {
-        self.settle();
-        let line = match self.line_of.get(&series) {
-            Some(line) => *line,
-            // Of a probe that is no longer declared: its slots are to become slices.
-            None => self.add_line(Line::new(series, Duration::from_secs(1))),
-        };
-        restore(&mut self.lines[line].roll);
+    /// Takes back the result of a slot that is in no slice: when it was due, the verdict and the
+    /// latency.
+    pub fn restore_slot(
+        &mut self,
+        series: SeriesId,
+        due: Timestamp,
+        verdict: Verdict,
+        latency: Option<Duration>,
+    ) {
+        self.kept.waiting.push(series, Slots::Observed(due, verdict, latency));
+    }
+
+    /// Hands what waits to its lines, which put it in order; what is to be done `then` with a line
+    /// is done before the next one has its turn.
+    fn hand_over(&mut self, mut then: impl FnMut(&mut Engine, usize)) {
+        let mut waiting = std::mem::take(&mut self.kept.waiting).by_series().peekable();
+        while let Some((series, first)) = waiting.next() {
+            let line = match self.line_of.get(&series) {
+                Some(line) => *line,
+                // Of a probe that is no longer declared: its slots are to become slices.
+                None => self.add_line(Line::new(series, Duration::from_secs(1))),
+            };
+            first.restore(&mut self.lines[line].roll);
+            while let Some((_, slots)) = waiting.next_if(|(of, _)| *of == series) {
+                slots.restore(&mut self.lines[line].roll);
+            }
+            then(self, line);
+        }
+    }
+
+    /// Accepts what has been handed to a line.
+    fn accept_restored(&mut self, line: usize) {
+        let runs = self.lines[line].roll.finish_restore();
+        self.feed(line, &runs, None);
     }
 
     /// Takes back a named state; one that nothing here goes by is left alone.
@@ -174,9 +205,9 @@ impl Engine {
     /// Ends restoring: records that no slice has replaced are accepted, in their order.
     pub fn finish_restore(&mut self) {
         self.settle();
+        self.hand_over(Engine::accept_restored);
         for line in 0..self.lines.len() {
-            let runs = self.lines[line].roll.finish_restore();
-            self.feed(line, &runs, None);
+            self.accept_restored(line);
             if line >= self.probes.len() {
                 let roll = &mut self.lines[line].roll;
                 roll.end(roll.next_due().unwrap_or(Timestamp::MIN));
@@ -195,6 +226,7 @@ impl Engine {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.settle();
+        self.hand_over(|_, _| {});
         for probe in 0..self.probes.len() {
             let declared = &self.probes[probe].probe;
             let (until, interval) = (first_due(declared), declared.interval);

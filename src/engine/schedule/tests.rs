@@ -108,6 +108,22 @@ fn the_whole_machine_has_a_bound_too() {
 }
 
 #[test]
+fn what_a_prober_cannot_start_is_told_once_and_takes_no_place() {
+    let (mut schedule, grid) = single(1_000, 1_000);
+    let first = grid.first_due_at_or_after(Timestamp::from_secs(1_000));
+    let due = |k: u64| first.plus(Duration::from_secs(k));
+    assert_eq!(schedule.pop_refused(first.minus(Duration::from_micros(1)), first), None);
+    let (_, run) = schedule.pop_refused(first, first).expect("it is due");
+    assert_eq!((run.start, run.n), (first, 1));
+    assert_eq!(run.verdict, Verdict::Unknown(UnknownReason::Inflight));
+    assert_eq!((schedule.pop_refused(first, first), schedule.n_in_flight()), (None, 0));
+    // What has become too late meanwhile is told as that.
+    let (_, run) = schedule.pop_refused(due(3), due(3)).expect("three are due");
+    assert_eq!((run.start, run.n, run.verdict), (due(1), 1, Verdict::Unknown(UnknownReason::Late)));
+    assert!(matches!(schedule.pop_due(due(3)), Some(Due::Start(ticket)) if ticket.due == due(2)));
+}
+
+#[test]
 fn the_end_of_time_comes_out_once() {
     let (mut schedule, _) = single(1_000, 500);
     schedule.heap.clear();

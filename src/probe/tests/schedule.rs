@@ -250,3 +250,35 @@ async fn hostile_targets_do_not_hold_up_honest_ones() {
     let bad: Vec<_> = honest.filter(|(_, v)| matches!(v, Verdict::Bad(_))).collect();
     assert!(bad.is_empty(), "{bad:?}");
 }
+
+/// More is due than one thread can probe. It probes what it can, nearly on time, gives up the
+/// rest, and forgets no slot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_prober_that_is_overloaded_does_what_it_can() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = closed.local_addr().expect("bound");
+    drop(closed);
+    let many: Vec<_> = (0..60_000)
+        .map(|i| (SeriesId(i), probe(&format!("p-{i}"), tcp(at, None, None), 1_000)))
+        .collect();
+    let (sink, mut reports) = mpsc::channel(1_024);
+    let (clock, mut slots) = (Clock::start(), Slots::new());
+    let from = clock.now();
+    let prober = Prober::start(many.clone(), clock, config(1), from, sink).expect("starts");
+    receive(&mut slots, &mut reports, 3 * many.len()).await;
+    let meters = prober.meters();
+    let until = stop(prober, &mut slots, reports).await;
+    for (series, probe) in many.iter().step_by(1_000) {
+        assert_complete(&slots, series.0, probe, from, until);
+    }
+    let n = |of: fn(&Verdict) -> bool| slots.values().flatten().filter(|(_, v)| of(v)).count();
+    let refused = n(|verdict| matches!(verdict, Verdict::Bad(_)));
+    let (late, inflight) = (UnknownReason::Late, UnknownReason::Inflight);
+    let given_up = meters.missed(inflight) + meters.missed(late);
+    assert!(given_up > 0, "this machine is fast: {refused} probes");
+    assert!(refused > 1_000, "{refused} probed, {given_up} given up");
+    let started: u64 = meters.start_lag.counts().iter().sum();
+    let mean = meters.start_lag.sum() / u32::try_from(started).expect("few");
+    assert!(mean < Duration::from_secs(2), "probes start {mean:?} late");
+    assert!(meters.in_flight() == 0);
+}

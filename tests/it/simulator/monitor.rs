@@ -199,7 +199,7 @@ impl<'w> Simulation<'w> {
             Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after)
         };
         let probes = scheduled(&catalog, &series);
-        self.oracle.alerts.restored(&engine);
+        self.oracle.alerts.restored(&engine, now.micros())?;
         if *self.oracle.catalog != *catalog {
             self.oracle.alerts.redeclared(&engine, now.micros());
         }

@@ -236,6 +236,11 @@ impl<'w> Oracle<'w> {
                 line.durable(dues.start, dues.end);
             }
         }
+        for record in records {
+            if let Record::State { name, json } = record {
+                self.alerts.durable(name, json);
+            }
+        }
     }
 
     /// The engine has looked.
@@ -291,7 +296,7 @@ impl<'w> Oracle<'w> {
         }
         self.outages_seen(now)?;
         alerts::owed(self, engine, now)?;
-        Ok(())
+        alerts::standing(self, engine)
     }
 
     /// The world is over: how every slot ended.

@@ -209,7 +209,7 @@ impl<'w> Oracle<'w> {
             Verdict::Unknown(_) => self.healthy(seen.start - 3 * SECOND, seen.end),
         };
         if wrong {
-            return Err(format!("{}: {observation:?}, but {state:?}", line.probe.id));
+            return Err(format!("{}: {observation:?} in {seen:?}, but {state:?}", line.probe.id));
         }
         let due = observation.due.micros();
         let line = self.lines.get_mut(&observation.series).ok_or("a series nobody numbered")?;

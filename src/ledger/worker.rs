@@ -14,6 +14,7 @@ use super::prepared::Prepared;
 use super::writer::{Request, Shared, Upkeep, is_good};
 use super::{Appended, Ledger, LedgerError};
 use crate::clock::Clock;
+use crate::engine::alert::ALERT_STATE;
 use crate::model::{ProbeId, Record, SeriesId};
 
 /// Encoded bytes of good observations that wait for a disk which does not take them; beyond it
@@ -41,12 +42,12 @@ struct Backlog {
     lanes: [VecDeque<Prepared>; 4],
 }
 
-/// Failures, states, gaps; successes too while all is well.
+/// Failures, gaps and alerts; successes and all other states too while all is well.
 const URGENT: usize = 0;
 /// Successes, while the disk does not take everything.
 const GOOD: usize = 1;
-/// States, while the disk does not take everything: they sum up what was handed over before
-/// them, successes too, and must not be there without it.
+/// States but for alerts, while the disk does not take everything: they sum up what was handed
+/// over before them, successes too, and must not be there without it.
 const STATES: usize = 2;
 /// Slices.
 const SLICES: usize = 3;
@@ -100,6 +101,12 @@ impl Backlog {
         }
         (good, others)
     }
+}
+
+/// Whether a record sums up others. An alert does not: it is what people were told because of
+/// failures, and must not be forgotten where those are known.
+fn sums_up(record: &Record) -> bool {
+    matches!(record, Record::State { name, .. } if !name.starts_with(ALERT_STATE))
 }
 
 /// The state of the thread.
@@ -168,18 +175,19 @@ impl Worker {
         }
     }
 
-    /// Encodes records; successes and states apart while the disk does not take everything.
+    /// Encodes records; successes and what sums them up apart while the disk does not take
+    /// everything.
     fn take_in(&mut self, records: &[Record]) {
         let slice = |record: &&Record| matches!(record, Record::Slice(_));
         let apart = self.failing.is_some();
-        let state = |record: &&Record| matches!(record, Record::State { .. });
-        let later = |record: &&Record| is_good(record) || state(record);
+        let later = |record: &&Record| is_good(record) || sums_up(record);
         let now = |record: &&Record| !(slice(record) || apart && later(record));
         self.backlog.push(URGENT, Prepared::new(records.iter().filter(now)));
         if apart {
             let good = records.iter().filter(|record| is_good(record));
             self.backlog.push(GOOD, Prepared::new(good));
-            self.backlog.push(STATES, Prepared::new(records.iter().filter(state)));
+            let sums = records.iter().filter(|record| sums_up(record));
+            self.backlog.push(STATES, Prepared::new(sums));
         }
         let slices: Vec<_> = records.iter().filter(slice).collect();
         for some in slices.chunks(MAX_COMMIT_SLICES) {
@@ -386,22 +394,38 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::{at, good, open, scratch, state};
+    use crate::ledger::tests::{at, bad, good, open, scratch, state};
 
-    #[test]
-    fn a_state_waits_for_the_successes_before_it_while_the_disk_refuses() {
+    /// Of which lanes the commits are, in turn, that bring everything to the disk which came
+    /// while it refused.
+    fn commits_of(handed_over: &[&[Record]]) -> Vec<usize> {
         let directory = scratch();
         let ledger = open(directory.path());
         let mut worker = Worker::new(Arc::default(), ledger, Clock::starting_at(at(0)));
         let (retry, backoff) = (Instant::now(), Duration::ZERO);
         worker.failing = Some(Failing { retry, backoff, full: false });
-        worker.take_in(&[good(1, 0), state("totals", "1")]);
-        worker.take_in(&[good(1, 1), state("totals", "2")]);
+        handed_over.iter().for_each(|records| worker.take_in(records));
         let mut order = Vec::new();
         while let Some((lane, n)) = worker.backlog.next() {
             worker.backlog.lanes[lane].drain(..n);
             order.push(lane);
         }
+        order
+    }
+
+    #[test]
+    fn a_state_waits_for_the_successes_before_it_while_the_disk_refuses() {
+        let first = [good(1, 0), state("totals", "1")];
+        let then = [good(1, 1), state("totals", "2")];
+        let order = commits_of(&[&first, &then]);
         assert_eq!(order, [GOOD, STATES], "what is summed up comes first");
+    }
+
+    #[test]
+    fn an_alert_is_kept_with_the_failures_it_is_about_while_the_disk_refuses() {
+        let first = [good(1, 0), bad(1, 1)];
+        let then = [good(1, 2), state("alert/NinesErrorBudgetBurnFast/svc/all", "{}")];
+        let order = commits_of(&[&first, &then]);
+        assert_eq!(order, [URGENT, GOOD], "no commit has the failures without the alert");
     }
 }

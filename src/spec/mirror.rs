@@ -98,6 +98,8 @@ pub(super) enum Rule {
     ExactlyOne(&'static [&'static str]),
     /// At most one of these is there.
     AtMostOne(&'static [&'static str]),
+    /// Exactly two of these are there.
+    ExactlyTwo(&'static [&'static str]),
 }
 
 /// A mapping with known keys.
@@ -278,23 +280,21 @@ impl<'a> Keys<'a> {
 
     fn check_rules(&self, rules: &[Rule], problems: &mut Problems) {
         for rule in rules {
-            let (names, at_least) = match rule {
-                Rule::ExactlyOne(names) => (names, 1),
-                Rule::AtMostOne(names) => (names, 0),
+            let (names, at_least, at_most, expected) = match rule {
+                Rule::ExactlyOne(names) => (names, 1, 1, "one"),
+                Rule::AtMostOne(names) => (names, 0, 1, "one"),
+                Rule::ExactlyTwo(names) => (names, 2, 2, "two"),
             };
+            let expected = format!("{expected} of {}", quoted(names.iter().copied()));
             let there: Vec<_> =
                 names.iter().filter(|name| self.found.contains_key(**name)).collect();
-            if there.len() > 1 {
-                let name = there[1];
+            if there.len() > at_most {
+                let (name, others) = (there[at_most], there[..at_most].iter().map(|name| **name));
                 let place = self.found.get(*name).map_or(self.at.place, |node| node.place);
-                let message = format!("`{name}` stands beside `{}`", there[0]);
-                problems
-                    .error(&self.at.key(name, place), message)
-                    .expected(format!("one of {}", quoted(names.iter().copied())));
+                let message = format!("`{name}` stands beside {}", quoted(others));
+                problems.error(&self.at.key(name, place), message).expected(expected);
             } else if there.len() < at_least && !self.strange {
-                problems
-                    .error(&self.at, "a key is missing")
-                    .expected(format!("one of {}", quoted(names.iter().copied())));
+                problems.error(&self.at, "a key is missing").expected(expected);
             }
         }
     }
@@ -376,6 +376,13 @@ fn rule_schema(rule: &Rule) -> Json {
             let none = serde_json::json!({"not": {"anyOf": choices.clone()}});
             choices.push(none);
             serde_json::json!({"oneOf": choices})
+        }
+        Rule::ExactlyTwo(names) => {
+            let pairs = names.iter().enumerate().flat_map(|(n, one)| {
+                let both = move |other| serde_json::json!({"required": [one, other]});
+                names[n + 1..].iter().map(both)
+            });
+            serde_json::json!({"oneOf": pairs.collect::<Vec<_>>()})
         }
     }
 }

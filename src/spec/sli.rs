@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::leaf::FilePath;
-use super::mirror::mirror;
+use super::mirror::{Rule, mirror};
 use super::value::Text;
 use crate::model::Name;
 
@@ -22,6 +22,7 @@ mirror! {
         /// Default: that of the server in the operator's config.
         optional "interval" => interval: Duration;
     }
+    rules &[Rule::ExactlyTwo(&["good", "bad", "total"])];
 }
 
 mirror! {

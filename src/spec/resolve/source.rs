@@ -65,14 +65,8 @@ fn prometheus(
         (Some(good), None, Some(total)) => Measure::Good { good, total },
         (None, Some(bad), Some(total)) => Measure::Bad { bad, total },
         (Some(good), Some(bad), None) => Measure::Both { good, bad },
-        _ => {
-            let broken = [&raw.good, &raw.bad, &raw.total].into_iter();
-            if !broken.clone().any(|field| matches!(field, Field::Broken)) {
-                let problem = cx.problems.error(&given.at, "nothing that makes a share of good");
-                problem.expected("two of `good`, `bad` and `total`");
-            }
-            return None;
-        }
+        // What is missing, or too much, has been told.
+        _ => return None,
     };
     let server = raw.server.given()?;
     let (interval, timeout) = server_of(&server.value, &server.at, cx);

@@ -244,6 +244,9 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 99%, window: 30d, minCoverage: 90%",
         "objective: 99%, window: {calendar: month}",
         "objective: 99%, window: {calendar: week, timeZone: Europe/Berlin}",
+        "objective: 99%, window: 30d, prometheus: {server: main, good: a, total: b}",
+        "objective: 99%, window: 30d, prometheus: {server: main, bad: a, total: b}",
+        "objective: 99%, window: 30d, prometheus: {server: main, good: a, bad: b}",
     ] {
         assert_eq!(document(good), (true, true), "{good}");
     }
@@ -261,6 +264,10 @@ fn an_editor_refuses_what_the_reader_refuses() {
         "objective: 99%, window: 30d, unknown: maybe",
         "objective: 99%, window: 30d, minCoverage: most",
         "objective: 99%, window: 30d, prometheus: {good: a, total: b}",
+        "objective: 99%, window: 30d, prometheus: {server: main}",
+        "objective: 99%, window: 30d, prometheus: {server: main, total: a}",
+        "objective: 99%, window: 30d, prometheus: {server: main, good: a}",
+        "objective: 99%, window: 30d, prometheus: {server: main, good: a, bad: b, total: c}",
     ] {
         assert_eq!(document(bad), (false, false), "{bad}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nines::engine::alert::{ALERT_STATE, Alert};
 use nines::engine::{AlertKind, Engine};
 use nines::model::budget::Spending;
 use nines::model::objective::PPB;
@@ -10,11 +11,12 @@ use nines::model::{Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
 use super::oracle::Oracle;
 use super::{MINUTE, SECOND};
 
-/// One firing of one alert.
+/// One firing of one alert that was told.
 #[derive(Clone, Copy, Debug)]
 struct Firing {
     fired_at: i64,
-    resolved_at: Option<i64>,
+    /// When it resolved, or the next process began if the disk never had it.
+    ended_at: Option<i64>,
 }
 
 /// What was told so far.
@@ -22,6 +24,8 @@ struct Firing {
 pub struct Alerts {
     firings: BTreeMap<(SloId, &'static str), Vec<Firing>>,
     streaks: BTreeMap<SloId, Streak>,
+    /// What the disk has of them, by the names of their states.
+    durable: BTreeMap<String, Life>,
 }
 
 /// Bad slots in a row.
@@ -34,7 +38,7 @@ struct Streak {
 }
 
 /// The life of an alert as its state is kept.
-#[derive(serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 struct Life {
     fired_at: Option<i64>,
     resolved_at: Option<i64>,
@@ -47,15 +51,31 @@ impl Alerts {
         self.streaks = engine.slos().iter().map(|state| (state.slo.id.clone(), fresh)).collect();
     }
 
-    /// A new process has taken back what the disk had of its alerts.
-    pub fn restored(&mut self, engine: &Engine) {
+    /// The disk has this state.
+    pub fn durable(&mut self, name: &str, json: &str) {
+        if name.starts_with(ALERT_STATE) {
+            let life = serde_json::from_str(json).expect("the life of an alert");
+            self.durable.insert(name.to_owned(), life);
+        }
+    }
+
+    /// A new process has taken back what the disk had of its alerts, all of it. One that the disk
+    /// never had was told all the same, and ended with the process that told it.
+    pub fn restored(&mut self, engine: &Engine, now: i64) -> Result<(), String> {
         for alert in engine.alerts() {
             let Some(slo) = &alert.slo else { continue };
+            let (fired_at, ended_at) = (alert.life.fired_at, alert.life.resolved_at);
+            let had = self.durable.get(&alert.state_name()).copied().unwrap_or_default();
+            if had != (Life { fired_at, resolved_at: ended_at }) {
+                let (name, life) = (alert.state_name(), alert.life);
+                return Err(format!("{name} goes on as {life:?}, but the disk had {had:?}"));
+            }
             let firings = self.firings.entry((slo.clone(), alert.kind.name())).or_default();
-            let (fired_at, resolved_at) = (alert.life.fired_at, alert.life.resolved_at);
-            firings.retain(|known| known.resolved_at.is_some() && Some(known.fired_at) != fired_at);
-            firings.extend(fired_at.map(|fired_at| Firing { fired_at, resolved_at }));
+            firings.retain(|known| Some(known.fired_at) != fired_at);
+            firings.iter_mut().for_each(|lost| _ = lost.ended_at.get_or_insert(now));
+            firings.extend(fired_at.map(|fired_at| Firing { fired_at, ended_at }));
         }
+        Ok(())
     }
 }
 
@@ -85,23 +105,48 @@ pub fn transition(
     let fired_at = life.fired_at.ok_or("an alert that never fired")?;
     let at = life.resolved_at.unwrap_or(fired_at);
     match (life.resolved_at, firings.last_mut()) {
-        (None, _) => firings.push(Firing { fired_at, resolved_at: None }),
-        (Some(_), Some(last)) => last.resolved_at = life.resolved_at,
+        (None, _) => firings.push(Firing { fired_at, ended_at: None }),
+        (Some(_), Some(last)) => last.ended_at = life.resolved_at,
         (Some(_), None) => return Err(format!("{name} resolves before it fires")),
     }
     oracle.score.alerts += u64::from(life.resolved_at.is_none());
     let fires = life.resolved_at.is_none();
     let reason = match kind {
-        AlertKind::BurnFast => burns(oracle, slo, Severity::Page, at),
-        AlertKind::BurnSlow => burns(oracle, slo, Severity::Ticket, at),
-        AlertKind::Exhausted => exhausted(oracle, slo, at),
         AlertKind::NoData => quiet(oracle, &state.slo, at),
-        AlertKind::Blind | AlertKind::Watchdog => Reason::Open,
+        kind => spends(oracle, slo, kind, at),
     };
     match (fires, reason) {
         (true, Reason::No) => Err(format!("{name} fires at {at} without a reason")),
         (false, Reason::Yes) => Err(format!("{name} resolves at {at} for no reason")),
         _ => Ok(()),
+    }
+}
+
+/// Every alert about spending stands as its formula says, whatever came before.
+pub fn standing(oracle: &mut Oracle<'_>, engine: &Engine) -> Result<(), String> {
+    for state in engine.slos() {
+        let Some(at) = state.status.as_ref().map(|status| status.at) else { continue };
+        let slo = &state.slo_at(at).into_owned();
+        let mut stands = |alert: &Alert| match spends(oracle, slo, alert.kind, at.micros()) {
+            Reason::Yes => alert.is_firing(),
+            Reason::No => !alert.is_firing(),
+            Reason::Open => true,
+        };
+        if let Some(alert) = state.alerts.iter().find(|alert| !stands(alert)) {
+            let (name, life) = (alert.state_name(), alert.life);
+            return Err(format!("{name} does not stand as it must at {at}: {life:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether what was spent is a reason for an alert.
+fn spends(oracle: &mut Oracle<'_>, slo: &Slo, kind: AlertKind, at: i64) -> Reason {
+    match kind {
+        AlertKind::BurnFast => burns(oracle, slo, Severity::Page, at),
+        AlertKind::BurnSlow => burns(oracle, slo, Severity::Ticket, at),
+        AlertKind::Exhausted => exhausted(oracle, slo, at),
+        AlertKind::NoData | AlertKind::Blind | AlertKind::Watchdog => Reason::Open,
     }
 }
 
@@ -247,7 +292,7 @@ fn fired_by(
     let kind = AlertKind::of(pair.severity).name();
     let firings = oracle.alerts.firings.get(&(slo.id.clone(), kind));
     let fires = |firing: &Firing| {
-        firing.fired_at <= deadline && firing.resolved_at.is_none_or(|resolved| resolved > due)
+        firing.fired_at <= deadline && firing.ended_at.is_none_or(|ended| ended > due)
     };
     match firings.is_some_and(|firings| firings.iter().any(fires)) {
         true => Ok(()),

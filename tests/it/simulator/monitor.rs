@@ -139,7 +139,7 @@ impl<'w> Simulation<'w> {
             Event::DiskFault(length) => self.disk_refuses_until = now + length,
             Event::NoRoute(length) => {
                 self.no_route_until = now + length;
-                self.oracle.unhealthy(now, now + length);
+                self.cut_off(now + length);
             }
             Event::CutOff(length) => {
                 self.cut_until = self.cut_until.max(now + length);
@@ -147,7 +147,7 @@ impl<'w> Simulation<'w> {
                 if let Some(process) = &mut self.process {
                     process.lose_answers(now + process.offset);
                 }
-                self.oracle.unhealthy(now - SECOND, self.cut_until + 2 * SECOND);
+                self.cut_off(self.cut_until);
             }
             Event::Suspend(length) => {
                 if let Some(process) = &mut self.process {
@@ -182,6 +182,14 @@ impl<'w> Simulation<'w> {
         Ok(())
     }
 
+    /// The monitor sees nobody from now on. References tell that from the last answer of any of
+    /// them before it to the first one after it.
+    fn cut_off(&mut self, until: i64) {
+        let told = !self.world.references.is_empty();
+        let (before, after) = if told { (SECOND, 2 * SECOND) } else { (0, 0) };
+        self.oracle.unhealthy(self.now - before, until + after);
+    }
+
     /// A new process: restores, closes the gap, begins to probe.
     fn start(&mut self) -> Result<(), String> {
         let catalog = Arc::clone(&self.world.declared[self.declared]);
@@ -199,7 +207,7 @@ impl<'w> Simulation<'w> {
             Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after)
         };
         let probes = scheduled(&catalog, &series);
-        self.oracle.alerts.restored(&engine);
+        self.oracle.alerts.restored(&engine, now.micros())?;
         if *self.oracle.catalog != *catalog {
             self.oracle.alerts.redeclared(&engine, now.micros());
         }

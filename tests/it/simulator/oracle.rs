@@ -209,7 +209,7 @@ impl<'w> Oracle<'w> {
             Verdict::Unknown(_) => self.healthy(seen.start - 3 * SECOND, seen.end),
         };
         if wrong {
-            return Err(format!("{}: {observation:?}, but {state:?}", line.probe.id));
+            return Err(format!("{}: {observation:?} in {seen:?}, but {state:?}", line.probe.id));
         }
         let due = observation.due.micros();
         let line = self.lines.get_mut(&observation.series).ok_or("a series nobody numbered")?;
@@ -234,6 +234,11 @@ impl<'w> Oracle<'w> {
         for (series, dues) in records.iter().filter_map(store::slots) {
             if let Some(line) = self.lines.get_mut(&series) {
                 line.durable(dues.start, dues.end);
+            }
+        }
+        for record in records {
+            if let Record::State { name, json } = record {
+                self.alerts.durable(name, json);
             }
         }
     }
@@ -291,7 +296,7 @@ impl<'w> Oracle<'w> {
         }
         self.outages_seen(now)?;
         alerts::owed(self, engine, now)?;
-        Ok(())
+        alerts::standing(self, engine)
     }
 
     /// The world is over: how every slot ended.

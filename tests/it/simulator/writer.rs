@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use nines::engine::alert::ALERT_STATE;
 use nines::model::{Record, Verdict};
 
 use super::chance::Chance;
@@ -14,8 +15,8 @@ const SUCCESS_DELAY: i64 = 500 * MS;
 /// Between attempts after a refusal, at first and at most.
 const BACKOFF: (i64, i64) = (50 * MS, 2 * SECOND);
 
-/// Lanes, the most urgent first: all but slices; successes, then states, while the disk refuses;
-/// slices.
+/// Lanes, the most urgent first: all but slices; successes, then states that sum up, while the
+/// disk refuses; slices.
 const URGENT: usize = 0;
 const GOOD: usize = 1;
 const STATES: usize = 2;
@@ -110,7 +111,7 @@ impl Writer {
         for record in self.inbox.drain(..) {
             let lane = match &record {
                 Record::Slice(_) => SLICES,
-                Record::State { .. } if apart => STATES,
+                Record::State { name, .. } if apart && !name.starts_with(ALERT_STATE) => STATES,
                 other if apart && is_good(other) => GOOD,
                 _ => URGENT,
             };

@@ -13,7 +13,6 @@ use flate2::read::GzDecoder;
 use nines::daemon::history;
 use nines::engine::{self, Effect, Engine};
 use nines::ledger::{Ledger, Options, Stretch};
-use nines::model::catalog::UnknownPolicy;
 use nines::model::check::{Check, Connection, HttpCheck, HttpExpect, HttpVersion, TlsOptions};
 use nines::model::{
     AlertPolicy, BadReason, Catalog, Latencies, Name, Observation, Phases, Probe, ProbeId, Record,

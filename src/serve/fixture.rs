@@ -11,7 +11,6 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::monitor::{Effect, Options};
 use crate::engine::report::Question;
-use crate::model::catalog::UnknownPolicy;
 use crate::model::check::{
     Check, Connection, Endpoint, HttpCheck, HttpExpect, HttpVersion, TcpCheck, TlsOptions,
 };

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::evaluate::{self, Histories};
 use crate::engine::series::Series;
-use crate::model::catalog::{Method, UnknownPolicy};
+use crate::model::catalog::UnknownPolicy;
 use crate::model::{AlertPolicy, Limit, Pair, Severity, Share, ShortThreshold, Tally};
 
 fn at(n: i64) -> Timestamp {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nines::model::catalog::{Method, UnknownPolicy};
+use nines::model::catalog::UnknownPolicy;
 use nines::model::check::{Check, Endpoint, TcpCheck};
 use nines::model::{
     AlertPolicy, Catalog, Pair, Probe, ProbeId, Service, Severity, Share, ShortThreshold, Slo,

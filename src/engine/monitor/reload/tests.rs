@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::tests::{at, keep, observation, restore, secs};
 use super::*;
 use crate::engine::Options;
-use crate::model::catalog::{Method, UnknownPolicy};
+use crate::model::catalog::UnknownPolicy;
 use crate::model::check::{Check, TcpCheck};
 use crate::model::{
     AlertPolicy, BadReason, Limit, Outcome, Pair, Probe, Record, Severity, Share, ShortThreshold,

@@ -27,6 +27,7 @@ pub mod tally;
 pub mod text;
 pub mod time;
 pub mod uptime;
+pub mod wide;
 pub mod window;
 pub mod worst;
 

@@ -31,7 +31,7 @@ pub mod wide;
 pub mod window;
 pub mod worst;
 
-pub use catalog::{Application, Catalog, Probe, Service, Slo, SupportTier};
+pub use catalog::{Application, Catalog, Part, Probe, Service, Slo, SupportTier, Weight};
 pub use check::Check;
 pub use correction::Correction;
 pub use egress::Egress;

@@ -13,6 +13,7 @@ mod tutorial;
 mod bench_fit;
 mod bench_scale;
 mod bench_smoke;
+mod composite;
 mod e2e_alerting;
 mod e2e_amend;
 mod e2e_bad_alertmanager;

@@ -118,7 +118,8 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
         steady: Steady::default(),
         alerts,
         account: Account { memory: memory(slo), ..Account::default() },
-        slices: slo.method.slice().map(|_| Slices::default()),
+        slices: slo.method.slice().filter(|_| !slo.is_composite()).map(|_| Slices::default()),
+        union: None,
         amendments: Amendments::default(),
         amended: None,
         amended_intervals: None,
@@ -145,8 +146,10 @@ impl Engine {
             }
             for slo in &service.slos {
                 let mut state = state(slo, service);
-                let revision = Revision::new(slo, counted(slo, series_of), Timestamp::MIN);
-                state.account.revisions.revise(revision);
+                if !slo.is_composite() {
+                    let revision = Revision::new(slo, counted(slo, series_of), Timestamp::MIN);
+                    state.account.revisions.revise(revision);
+                }
                 self.slo_of.insert(slo.id.clone(), self.slos.len());
                 self.slos.push(state);
             }

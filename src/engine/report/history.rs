@@ -107,6 +107,13 @@ impl Past {
         Past { series, of, period, until }
     }
 
+    /// The same period of several histories, side by side.
+    pub fn beside(pasts: &[Past], period: Period, until: Timestamp) -> Self {
+        let series: Vec<Series> = pasts.iter().flat_map(|past| past.series.clone()).collect();
+        let of = (0..series.len()).collect();
+        Past { series, of, period, until }
+    }
+
     /// Single slots, or events.
     pub fn slots(&self) -> Histories<'_> {
         Histories { series: &self.series, of: &self.of }

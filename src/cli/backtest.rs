@@ -17,6 +17,7 @@ use crate::engine::backtest::{self, Interval, Replay, Score};
 use crate::engine::evaluate::Histories;
 use crate::engine::render;
 use crate::engine::series::Series;
+use crate::engine::subject::{Slots, Subject};
 use crate::engine::{Book, SloStatus};
 use crate::model::{Catalog, Severity, ShortThreshold, Slo, SloId, Timestamp, decimal, number};
 
@@ -43,10 +44,29 @@ pub enum Source {
 /// One SLO's history and what came of it.
 struct Finding<'a> {
     slo: &'a Slo,
-    amendments: &'a Amendments,
-    series: Vec<Series>,
+    /// Of the SLO, and of its parts.
+    amendments: Vec<&'a Amendments>,
+    /// Its first and its last tick; none without any event.
+    ticks: Option<(Timestamp, Timestamp)>,
+    subject: Subject<'a>,
     /// Under the policy as declared, and under each rule for short windows.
     replays: Option<[Replay; 3]>,
+}
+
+/// The history of an SLO as it is to count.
+struct Counting<'a> {
+    slo: &'a Slo,
+    amendments: &'a Amendments,
+    series: Vec<Series>,
+    of: Vec<usize>,
+    /// Whether the source says anything of it.
+    is_there: bool,
+}
+
+impl Counting<'_> {
+    fn slots(&self) -> Slots<'_> {
+        Slots::of(self.slo, Histories { series: &self.series, of: &self.of })
+    }
 }
 
 /// Replays and prints.
@@ -63,12 +83,20 @@ pub fn run(
     let (histories, book) = read(catalog, source)?;
     let ids = || catalog.slos().map(|(_, slo)| &slo.id);
     let amendments = book.amendments(ids());
+    let counting: BTreeMap<&SloId, Counting<'_>> = catalog
+        .slos()
+        .zip(&amendments)
+        .map(|((_, slo), amendments)| {
+            let measured = histories.get(&slo.id);
+            let series = amendments.over(measured.cloned().unwrap_or_default());
+            let (of, is_there) = ((0..series.len()).collect(), measured.is_some());
+            (&slo.id, Counting { slo, amendments, series, of, is_there })
+        })
+        .collect();
     let findings: Vec<Finding<'_>> = catalog
         .slos()
         .zip(&amendments)
-        .filter_map(|((_, slo), amendments)| {
-            Some(find(slo, histories.get(&slo.id)?.clone(), amendments))
-        })
+        .filter_map(|((_, slo), amendments)| find(slo, &counting, amendments))
         .collect();
     match format {
         Format::Json => {
@@ -82,20 +110,37 @@ pub fn run(
     Ok(())
 }
 
-/// What came of a history as it was measured, once it counts as it is to count.
-fn find<'a>(slo: &'a Slo, measured: Vec<Series>, amendments: &'a Amendments) -> Finding<'a> {
-    let series = amendments.over(measured);
-    let of: Vec<usize> = (0..series.len()).collect();
-    let histories = Histories { series: &series, of: &of };
+/// What came of a history, or of those of the parts; none where there is none.
+fn find<'a>(
+    slo: &'a Slo,
+    counting: &'a BTreeMap<&SloId, Counting<'a>>,
+    own: &'a Amendments,
+) -> Option<Finding<'a>> {
+    let of: Vec<&Counting<'_>> = match slo.is_composite() {
+        true => slo.parts.iter().map(|part| counting.get(&part.slo)).collect::<Option<_>>()?,
+        false => vec![counting.get(&slo.id)?],
+    };
+    if !of.iter().any(|one| one.is_there) {
+        return None;
+    }
+    let ends = of.iter().filter_map(|one| backtest::ticks(one.slots().slots));
+    let ticks = ends.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
+    let known = ticks.map_or(Timestamp::MIN, |(_, last)| last);
+    let slots = of.iter().map(|one| one.slots());
+    let subject = match slo.is_composite() {
+        true => Subject::several(slo, slots.collect(), known),
+        false => Subject::one(of[0].slots(), known),
+    };
     let declared = slo.policy.as_ref().map(|policy| policy.short_threshold);
-    let replay = |short| backtest::replay(histories, slo, Some(short), amendments);
+    let replay = |short| backtest::replay(&subject, ticks?, Some(short), own);
     let replays = declared.zip(replay(ShortThreshold::Same).zip(replay(ShortThreshold::One))).map(
         |(declared, (same, one))| match declared {
             ShortThreshold::Same => [same.clone(), same, one],
             ShortThreshold::One => [one.clone(), same, one],
         },
     );
-    Finding { slo, amendments, series, replays }
+    let amendments = of.iter().map(|one| one.amendments).collect();
+    Some(Finding { slo, amendments, ticks, subject, replays })
 }
 
 /// Histories as they were measured.
@@ -130,25 +175,22 @@ pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<(Measured, Boo
 }
 
 impl Finding<'_> {
-    fn histories<'b>(&'b self, of: &'b [usize]) -> Histories<'b> {
-        Histories { series: &self.series, of }
-    }
-
-    fn status(&self, histories: Histories<'_>, at: Timestamp) -> SloStatus {
-        self.amendments.mark(backtest::status_at(histories, self.slo, at))
+    fn status(&self, at: Timestamp) -> SloStatus {
+        let status = self.subject.status_at(at);
+        let is_corrected = |own: &&Amendments| own.mark(status.clone()).corrected;
+        let corrected = self.amendments.iter().any(is_corrected);
+        SloStatus { corrected, ..status }
     }
 
     fn json(&self, at: &[Timestamp]) -> Value {
-        let of: Vec<usize> = (0..self.series.len()).collect();
-        let histories = self.histories(&of);
-        let last = backtest::ticks(histories).map(|(_, last)| last);
+        let last = self.ticks.map(|(_, last)| last);
         let states: Vec<Value> = at
             .iter()
             .copied()
             .chain(last)
             .map(|at| {
-                let status = self.status(histories, at);
-                render::outlook_json(&status, backtest::survival(histories, self.slo, &status))
+                let status = self.status(at);
+                render::outlook_json(&status, self.subject.survival(&status))
             })
             .collect();
         let mut json = json!({
@@ -162,19 +204,19 @@ impl Finding<'_> {
             "score": {"page": score_json(Score::default()), "ticket": score_json(Score::default())},
         });
         if let Some([declared, same, one]) = &self.replays {
-            json["alerts"] = self.alerts_json(histories, declared);
+            json["alerts"] = self.alerts_json(declared);
             merge(&mut json, replay_json(declared));
             json["variants"] = json!({"same": replay_json(same), "1x": replay_json(one)});
         }
         json
     }
 
-    fn alerts_json(&self, histories: Histories<'_>, replay: &Replay) -> Value {
+    fn alerts_json(&self, replay: &Replay) -> Value {
         let pairs = self.slo.policy.iter().flat_map(|policy| &policy.pairs).zip(&replay.pairs);
         let mut alerts: Vec<(Timestamp, Value)> = Vec::new();
         for (pair, intervals) in pairs {
             for interval in intervals {
-                let status = self.status(histories, interval.on);
+                let status = self.status(interval.on);
                 let mut alert = interval_json(interval);
                 alert["severity"] = pair.severity.word().into();
                 alert["pair"] = pair.name().into();
@@ -187,10 +229,8 @@ impl Finding<'_> {
     }
 
     fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let of: Vec<usize> = (0..self.series.len()).collect();
-        let histories = self.histories(&of);
-        let Some((first, last)) = backtest::ticks(histories) else { return Ok(()) };
-        let status = self.status(histories, last);
+        let Some((first, last)) = self.ticks else { return Ok(()) };
+        let status = self.status(last);
         let counted = status.budget.counted;
         writeln!(
             out,

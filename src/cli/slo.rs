@@ -112,7 +112,7 @@ fn row(slo: &Value) -> [String; 8] {
         text(&slo["team"]),
         objective(slo),
         text(&slo["window"]),
-        sli(status),
+        sli(slo),
         coverage(status),
         left(status),
         state(slo),
@@ -128,7 +128,7 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["team".to_owned(), text(&slo["team"])],
         ["objective".to_owned(), format!("{} over {}", objective(slo), text(&slo["window"]))],
         ["as of".to_owned(), text(&status["at"])],
-        ["SLI".to_owned(), sli(status)],
+        ["SLI".to_owned(), sli(slo)],
         [
             if slo["slice"].is_null() { "slots" } else { "slices" }.to_owned(),
             format!(
@@ -149,6 +149,10 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
         ["budget holds".to_owned(), chance(&status["survival"], "it is not overspent in")],
         ["state".to_owned(), state(slo)],
     ];
+    let parts = slo["parts"].as_array().into_iter().flatten();
+    rows.extend(parts.map(|part| {
+        ["made of".to_owned(), format!("{}, weight {}", text(&part["slo"]), text(&part["weight"]))]
+    }));
     let targets = slo["notification_targets"].as_array().into_iter().flatten();
     let targets: Vec<String> =
         targets.map(|t| format!("{} ({})", text(&t["name"]), text(&t["target"]))).collect();
@@ -162,7 +166,7 @@ fn details(slo: &Value) -> Vec<[String; 2]> {
     }
     rows.extend(slo["amendments"].as_array().into_iter().flatten().map(amendment));
     for past in slo["periods"].as_array().into_iter().flatten() {
-        let said = format!("{}, {}", sli(past), text(&past["accounting"]));
+        let said = format!("{}, {}", sli_of(slo, past), text(&past["accounting"]));
         rows.push([format!("until {}", text(&past["period"]["end"])), said]);
     }
     for burn in status["burn"].as_array().into_iter().flatten() {
@@ -250,10 +254,19 @@ fn text(value: &Value) -> String {
     value.as_str().filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
-/// The one percentage formatter over the counts, which is what the ratio was made of.
-fn sli(status: &Value) -> String {
+/// The share of good of the present window.
+fn sli(slo: &Value) -> String {
+    sli_of(slo, &slo["status"])
+}
+
+/// The one percentage formatter over the counts, which is what the ratio was made of; of several
+/// SLOs together the ratio itself, since no count of theirs is.
+fn sli_of(slo: &Value, status: &Value) -> String {
     let count = |key: &str| status[key].as_u64().unwrap_or(0);
-    let percent = number::percent(count("good"), count("good") + count("bad"));
+    let percent = match slo["parts"].as_array().is_some_and(|parts| !parts.is_empty()) {
+        true => share(&status["sli"]),
+        false => number::percent(count("good"), count("good") + count("bad")),
+    };
     let corrected = status["corrected"] == true;
     if corrected { format!("{percent} (corrected)") } else { percent }
 }
@@ -264,7 +277,11 @@ fn objective(slo: &Value) -> String {
 }
 
 fn coverage(status: &Value) -> String {
-    let share = status["coverage"].as_str().and_then(|text| text.parse::<Share>().ok());
+    share(&status["coverage"])
+}
+
+fn share(ratio: &Value) -> String {
+    let share = ratio.as_str().and_then(|text| text.parse::<Share>().ok());
     share.map_or(number::NO_DATA.to_owned(), |share| share.to_string())
 }
 

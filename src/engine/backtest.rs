@@ -5,15 +5,13 @@
 
 use std::time::Duration;
 
-use crate::model::catalog::UnknownPolicy;
 use crate::model::{AlertPolicy, Pair, Severity, ShortThreshold, Slo, Timestamp};
 
 use super::amend::Amendments;
-use super::evaluate::{self, Histories, Moment, PairVerdict};
-use super::forecast;
+use super::evaluate::{Histories, PairVerdict};
 use super::series::Series;
-use super::slices::Slices;
 use super::status::SloStatus;
+use super::subject::{Slots, Subject};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -74,49 +72,33 @@ pub fn ticks(histories: Histories<'_>) -> Option<(Timestamp, Timestamp)> {
     Some((first.floor_second().plus(SECOND), last.floor_second().plus(SECOND)))
 }
 
-/// The status at any tick, with the pairs as they fire when judged at that tick alone.
+/// The status of an SLO that counts by itself at any tick, with the pairs as they fire when judged
+/// at that tick alone.
 pub fn status_at(slots: Histories<'_>, slo: &Slo, at: Timestamp) -> SloStatus {
-    let slices = Slices::of(slots, slo, at);
-    let histories = slices.as_ref().map_or(slots, Slices::histories);
-    let moment = Moment::new(histories, at).over_slots(slots);
-    let pairs = evaluate::firing_pairs(&moment, slo, &[]);
-    evaluate::evaluate(&moment, slo, pairs)
+    Subject::one(Slots::of(slo, slots), at).status_at(at)
 }
 
-/// The chance that the budget holds after this status of the same history.
-pub fn survival(slots: Histories<'_>, slo: &Slo, status: &SloStatus) -> Option<f64> {
-    let slices = Slices::of(slots, slo, status.at);
-    let histories = slices.as_ref().map_or(slots, Slices::histories);
-    forecast::survival(&Moment::new(histories, status.at), slo, status)
-}
-
-/// Ticks through a history under the SLO's alert policy, or under the same with another rule
-/// for short windows, as Maintenance mutes it. None for an SLO without policy or history.
+/// Ticks through a history from one tick to another under the SLO's alert policy, or under the
+/// same with another rule for short windows, as Maintenance mutes it. None without policy.
 pub fn replay(
-    slots: Histories<'_>,
-    slo: &Slo,
+    subject: &Subject<'_>,
+    (first, last): (Timestamp, Timestamp),
     short_threshold: Option<ShortThreshold>,
     amendments: &Amendments,
 ) -> Option<Replay> {
-    let mut policy = (**slo.policy.as_ref()?).clone();
+    let mut policy = (**subject.slo().policy.as_ref()?).clone();
     policy.short_threshold = short_threshold.unwrap_or(policy.short_threshold);
-    let (first, last) = ticks(slots)?;
-    let slices = Slices::of(slots, slo, last);
-    let histories = slices.as_ref().map_or(slots, Slices::histories);
     let mut run = Run::new(&policy);
     let edges = edges(&policy);
     let mut verdicts = Vec::with_capacity(policy.pairs.len());
     let mut at = first;
     while at <= last {
-        let moment = Moment::new(histories, at);
-        verdicts.clear();
-        let judge = |pair| evaluate::judge_pair(&moment, slo, pair, &policy);
-        verdicts.extend(policy.pairs.iter().map(judge));
+        subject.judge(&policy, at, &mut verdicts);
         run.tick(&verdicts, at);
-        at = at.plus(SECOND * step_over(histories, slo, &edges, &run, at));
+        at = at.plus(SECOND * step_over(subject, &edges, &run, at));
     }
     run.hush(amendments, last);
-    Some(run.finish(histories, slo, &policy))
+    Some(run.finish(subject, &policy))
 }
 
 /// How far back everything lies that a verdict of this policy depends on, ascending.
@@ -135,21 +117,14 @@ fn edges(policy: &AlertPolicy) -> Vec<Duration> {
 }
 
 /// How many seconds to the next tick at which a verdict could differ from the one at `at`.
-fn step_over(
-    histories: Histories<'_>,
-    slo: &Slo,
-    edges: &[Duration],
-    run: &Run,
-    at: Timestamp,
-) -> u32 {
+fn step_over(subject: &Subject<'_>, edges: &[Duration], run: &Run, at: Timestamp) -> u32 {
     let Some(longest) = edges.last() else { return u32::MAX };
-    let with_unknown = slo.unknown == UnknownPolicy::Bad;
+    let with_unknown = subject.counts_unknown();
     // Nothing fires and nothing bad is in sight: go to the next bad event.
     if !run.holds_anything() {
         let from = at.minus(*longest);
-        let next =
-            histories.iter().filter_map(|s| s.bad_runs(from, with_unknown).next()).map(|r| r.start);
-        match next.min() {
+        let next = |series: &Series| Some(series.bad_runs(from, with_unknown).next()?.start);
+        match subject.events().filter_map(next).min() {
             None => return u32::MAX,
             Some(next) if next >= at => {
                 let wait = next.floor_second().plus(SECOND).since(at).as_secs();
@@ -160,7 +135,7 @@ fn step_over(
     }
     // Each window loses what it gains: go to where that ends. While history is younger than a
     // window, its coverage grows and nothing is steady.
-    let mut all = histories.iter();
+    let (slo, mut all) = (subject.slo(), subject.events());
     let (Some(series), None) = (all.next(), all.next()) else { return 1 };
     if series.first().is_none_or(|first| first > at.minus(*longest)) {
         return 1;
@@ -228,14 +203,13 @@ impl Run {
         }
     }
 
-    fn finish(self, histories: Histories<'_>, slo: &Slo, policy: &AlertPolicy) -> Replay {
-        let with_unknown = slo.unknown == UnknownPolicy::Bad;
+    fn finish(self, subject: &Subject<'_>, policy: &AlertPolicy) -> Replay {
         let mut severities: [SeverityReplay; 2] = Default::default();
         for severity in Severity::ALL {
             let n = severity.index();
             let of = |pair: &&Pair| pair.severity == severity;
             let reach = policy.pairs.iter().filter(of).map(|pair| pair.long).max();
-            let groups = groups(histories, with_unknown, reach.unwrap_or_default());
+            let groups = groups(subject, reach.unwrap_or_default());
             severities[n].score = score(&groups, &self.significant[n], &self.firing[n]);
         }
         let [page, ticket] = self.firing;
@@ -255,9 +229,10 @@ fn mark(intervals: &mut Vec<Interval>, holds: bool, at: Timestamp) {
 
 /// Incidents that are less than `reach` apart belong together: one alert may tell them all.
 /// Each group is given from its first bad event to `reach` after its last one.
-fn groups(histories: Histories<'_>, unknown: bool, reach: Duration) -> Vec<(Timestamp, Timestamp)> {
-    let mut spans: Vec<(Timestamp, Timestamp)> = histories
-        .iter()
+fn groups(subject: &Subject<'_>, reach: Duration) -> Vec<(Timestamp, Timestamp)> {
+    let unknown = subject.counts_unknown();
+    let mut spans: Vec<(Timestamp, Timestamp)> = subject
+        .events()
         .flat_map(|series| series.bad_runs(Timestamp::MIN, unknown))
         .map(|run| (run.start, run.start.plus(run.step * run.n).plus(reach)))
         .collect();

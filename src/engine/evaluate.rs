@@ -4,6 +4,8 @@
 //! that history or measurement covers too little does not decide, unless the bad events alone
 //! already settle it.
 
+pub mod composite;
+
 use std::ops::Add;
 use std::time::Duration;
 
@@ -323,6 +325,11 @@ impl Look {
     /// `min_coverage` of it counts, half if that is not said, or its bad events would be too many
     /// even if all the rest were good.
     fn decides(&self, burn: (u128, u128), min_coverage: Option<Share>) -> bool {
+        self.covers(min_coverage) || self.settles(burn)
+    }
+
+    /// Whether at least `min_coverage` of it counts, half if that is not said.
+    fn covers(&self, min_coverage: Option<Share>) -> bool {
         let scheduled = u128::from(self.tally.expected());
         let (length, span) = (self.length.as_micros(), self.span.as_micros());
         let least = min_coverage.map_or(HALF, Share::ppb);
@@ -330,10 +337,14 @@ impl Look {
             Some(intervals) => (intervals.known().into(), intervals.expected().into()),
             None => (u128::from(self.counted().total()), scheduled),
         };
-        if cmp_products(measured * span, PPB.into(), of * length, least.into()).is_ge() {
-            return true;
-        }
-        self.settles(burn)
+        cmp_products(measured * span, PPB.into(), of * length, least.into()).is_ge()
+    }
+
+    /// Whether nothing of it was measured, and not because it is left out: time that is excluded
+    /// is nothing that could have been seen.
+    fn is_blind(&self) -> bool {
+        let left_out = self.tally.excluded > 0 && self.tally.expected() == 0;
+        self.counted().total() == 0 && !left_out
     }
 
     /// Whether the bad events alone are too many, even if all the rest were good.
@@ -381,9 +392,7 @@ pub fn judge_pair(
 fn judge_now(moment: &Moment<'_>, slo: &Slo, pair: &Pair, policy: &AlertPolicy) -> PairVerdict {
     let long = Look::back(moment, slo, pair.long);
     let short = Look::back(moment, slo, pair.short);
-    // Time that is excluded is nothing that could have been seen.
-    let left_out = short.tally.excluded > 0 && short.tally.expected() == 0;
-    let blind = short.counted().total() == 0 && !left_out;
+    let blind = short.is_blind();
     if long.counted().bad == 0 {
         // What is nearly always so: no burn rate is negative.
         return PairVerdict { significant: false, fires: false, blind };
@@ -475,6 +484,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         period,
         tally: whole.tally,
         totals: moment.before,
+        bounds: Counted::bounds(whole.tally),
         budget,
         coverage,
         burns: windows.into_iter().map(burn).collect(),

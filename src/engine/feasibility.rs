@@ -4,6 +4,8 @@
 //! Every decision is made on exact integers and fractions. Formulas: the closed forms for
 //! multiwindow burn-rate alerts under discrete probing, one slot per probe and interval.
 
+mod composite;
+
 use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted};
@@ -11,7 +13,7 @@ use crate::model::decimal::{cmp_products, gcd};
 use crate::model::evidence::{DECLARED_OUTAGE, evidence_units};
 use crate::model::objective::PPB;
 use crate::model::policy::{AlertPolicy, Pair, ShortThreshold};
-use crate::model::{Catalog, Objective, Probe, Severity, Slo, SloId};
+use crate::model::{Catalog, Objective, Probe, Service, Severity, Slo, SloId};
 
 /// A positive fraction, reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,18 +202,24 @@ impl Finding {
 
 /// Looks at every SLO of the catalog, in its order.
 pub fn assess(catalog: &Catalog) -> Vec<Feasibility> {
-    let assess = |(service, slo): (&crate::model::Service, &Slo)| {
-        let counts = |probe: &&Probe| slo.probes.contains(&probe.id);
-        let probes = service.probes.iter().filter(counts).map(|probe| probe.interval);
-        // Where slices are counted, they are what can be bad.
-        let intervals = slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice]);
-        let assessed = assess_slo(slo, &intervals);
-        match (slo.source.is_some(), assessed.event) {
-            (true, Event::Probe) => Feasibility { event: Event::Interval, ..assessed },
-            _ => assessed,
-        }
+    let assess = |(service, slo): (&Service, &Slo)| match slo.is_composite() {
+        true => composite::assess(service, slo),
+        false => assess_counting(service, slo),
     };
     catalog.slos().map(assess).collect()
+}
+
+/// Looks at an SLO that counts by itself.
+fn assess_counting(service: &Service, slo: &Slo) -> Feasibility {
+    let counts = |probe: &&Probe| slo.probes.contains(&probe.id);
+    let probes = service.probes.iter().filter(counts).map(|probe| probe.interval);
+    // Where slices are counted, they are what can be bad.
+    let intervals = slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice]);
+    let assessed = assess_slo(slo, &intervals);
+    match (slo.source.is_some(), assessed.event) {
+        (true, Event::Probe) => Feasibility { event: Event::Interval, ..assessed },
+        _ => assessed,
+    }
 }
 
 /// Looks at one SLO whose probes have these intervals.

@@ -40,13 +40,18 @@ pub fn exhaustion(moment: &Moment<'_>, slo: &Slo, budget: &Budget) -> (Exhaustio
     let times: Vec<Option<Duration>> = match slo.window {
         Window::Rolling(length) => {
             let past = Past::read(moment, slo, length, budget);
-            rates.iter().map(|rate| past.project(*rate)).collect()
+            rates.iter().map(|rate| past.project(past.pace * share(*rate))).collect()
         }
         Window::Calendar(_) => {
             let present = Present::read(moment, slo, budget);
-            rates.iter().map(|rate| present.project(*rate)).collect()
+            rates.iter().map(|rate| present.project(present.pace * share(*rate))).collect()
         }
     };
+    band(&times)
+}
+
+/// The least and the greatest of these times, none of which is never.
+fn band(times: &[Option<Duration>]) -> (Exhaustion, Exhaustion) {
     let told = |time: Option<Duration>| time.map_or(Exhaustion::Never, Exhaustion::In);
     let soonest = times.iter().flatten().min().copied();
     let latest = times.iter().copied().reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b)));
@@ -84,8 +89,9 @@ pub fn survival(moment: &Moment<'_>, slo: &Slo, status: &SloStatus) -> Option<f6
             (past.pace, past.stretches())
         }
         Window::Calendar(_) => {
-            let Present { left, pace, .. } = Present::read(moment, slo, budget);
-            (pace, vec![Stretch { length: ahead(status), room: left.floor() as u64 }])
+            let Present { allowed, used, pace, .. } = Present::read(moment, slo, budget);
+            let room = (allowed - used).max(0.0).floor() as u64;
+            (pace, vec![Stretch { length: ahead(status), room }])
         }
     };
     let mut costs: Vec<u64> = moment
@@ -99,6 +105,69 @@ pub fn survival(moment: &Moment<'_>, slo: &Slo, status: &SloStatus) -> Option<f6
         costs.push((length * pace).ceil() as u64);
     }
     survival::chance(&status.proof.record, &costs, &stretches)
+}
+
+/// The bad share of what counted.
+fn share(counted: Counted) -> f64 {
+    counted.bad as f64 / counted.total().max(1) as f64
+}
+
+/// One of several SLOs that spend one budget.
+#[derive(Debug)]
+pub struct Spender<'a> {
+    /// Its histories.
+    pub moment: &'a Moment<'a>,
+    /// What it promises.
+    pub slo: &'a Slo,
+    /// Its own budget.
+    pub budget: Budget,
+    /// What its own share is multiplied by.
+    pub weight: f64,
+    /// What counted in each of the look-backs that are burning and still going on.
+    pub rates: Vec<Counted>,
+}
+
+/// The same for several SLOs that spend one budget, each the share that it spends of its own, at
+/// what each allows now. None of them has spent all of it, and at least one is burning.
+pub fn joint(window: &Window, spenders: &[Spender<'_>]) -> (Exhaustion, Exhaustion) {
+    let n_rates = spenders.iter().map(|one| one.rates.len()).max().unwrap_or_default();
+    let times: Vec<Option<Duration>> = match window {
+        Window::Rolling(length) => {
+            let read = |one: &Spender<'_>| {
+                let past = Past::read(one.moment, one.slo, *length, &one.budget);
+                let each = one.weight / past.allowed.max(f64::MIN_POSITIVE);
+                (past, each)
+            };
+            let pasts: Vec<(Past, f64)> = spenders.iter().map(read).collect();
+            let incoming = |n: usize| pace(spenders, n, |k| pasts[k].0.pace * pasts[k].1);
+            let all = Past::shared(&pasts, length.as_secs_f64());
+            (0..n_rates).map(|n| all.project(incoming(n))).collect()
+        }
+        Window::Calendar(_) => {
+            let read = |one: &Spender<'_>| {
+                let present = Present::read(one.moment, one.slo, &one.budget);
+                let each = one.weight / present.allowed.max(f64::MIN_POSITIVE);
+                (present, each)
+            };
+            let presents: Vec<(Present, f64)> = spenders.iter().map(read).collect();
+            let incoming = |n: usize| pace(spenders, n, |k| presents[k].0.pace * presents[k].1);
+            let used: f64 = presents.iter().map(|(one, each)| one.used * each).sum();
+            let ends_in = presents.iter().map(|(one, _)| one.ends_in).fold(0.0, f64::max);
+            let all = Present { allowed: 1.0, used, pace: 0.0, ends_in };
+            (0..n_rates).map(|n| all.project(incoming(n))).collect()
+        }
+    };
+    band(&times)
+}
+
+/// What all of them spend each second at their rates over one look-back; `each` is what one bad
+/// share of each costs a second.
+fn pace(spenders: &[Spender<'_>], rate: usize, each: impl Fn(usize) -> f64) -> f64 {
+    let one = |(n, one): (usize, &Spender<'_>)| {
+        let bad = one.rates.get(rate).copied().map_or(0.0, share);
+        if bad > 0.0 { bad * each(n) } else { 0.0 }
+    };
+    spenders.iter().enumerate().map(one).sum()
 }
 
 /// The failures inside the window, and how much they may still grow.
@@ -185,11 +254,23 @@ impl Past {
         allowed
     }
 
-    /// The time after which more than what is allowed is used, new failures coming in at the
-    /// bad share of `rate`; none if that never happens within a window's length, after which
-    /// the past is gone and only the rate itself would remain.
-    fn project(&self, rate: Counted) -> Option<Duration> {
-        let incoming = self.pace * rate.bad as f64 / rate.total().max(1) as f64;
+    /// Several pasts in shares of one budget, each with what one of its bad events costs.
+    fn shared(pasts: &[(Past, f64)], window: f64) -> Self {
+        let costs = pasts.iter().filter(|(past, _)| past.used > 0.0);
+        let of = |(past, each): &(Past, f64)| {
+            let each = *each;
+            past.expiries.iter().map(move |(after, n)| (*after, n * each)).collect::<Vec<_>>()
+        };
+        let mut expiries: Vec<(f64, f64)> = costs.clone().flat_map(of).collect();
+        expiries.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let used = costs.map(|(past, each)| past.used * each).sum();
+        Past { expiries, slopes: Vec::new(), used, allowed: 1.0, pace: 0.0, window }
+    }
+
+    /// The time after which more than what is allowed is used, so many new failures coming in a
+    /// second; none if that never happens within a window's length, after which the past is gone
+    /// and only the rate itself would remain.
+    fn project(&self, incoming: f64) -> Option<Duration> {
         let (mut used, mut allowed, mut since) = (self.used, self.allowed, 0.0);
         let mut slopes = self.slopes.iter().peekable();
         let mut expiries = self.expiries.iter().peekable();
@@ -222,8 +303,10 @@ impl Past {
 /// The present period of a calendar: nothing leaves it, and it ends.
 #[derive(Debug)]
 struct Present {
-    /// Bad events that may still come.
-    left: f64,
+    /// Bad events allowed in the period.
+    allowed: f64,
+    /// Bad events so far.
+    used: f64,
     /// Events a second.
     pace: f64,
     /// Seconds to the end of the period.
@@ -244,13 +327,13 @@ impl Present {
         // Where the rest cannot be told, the period is judged as if it went on at this pace.
         let all = so_far + pace * ends_in;
         let allowed = all * f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
-        Present { left: (allowed - budget.counted.bad as f64).max(0.0), pace, ends_in }
+        Present { allowed, used: budget.counted.bad as f64, pace, ends_in }
     }
 
-    /// The time after which more than what is allowed is used; none if the period ends before.
-    fn project(&self, rate: Counted) -> Option<Duration> {
-        let incoming = self.pace * rate.bad as f64 / rate.total().max(1) as f64;
-        let reached = self.left / incoming;
+    /// The time after which more than what is allowed is used, so many new failures coming in a
+    /// second; none if the period ends before.
+    fn project(&self, incoming: f64) -> Option<Duration> {
+        let reached = (self.allowed - self.used).max(0.0) / incoming;
         (reached < self.ends_in).then(|| Duration::try_from_secs_f64(reached).ok()).flatten()
     }
 }

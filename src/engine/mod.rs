@@ -30,6 +30,7 @@ pub mod slices;
 pub mod state;
 pub mod status;
 pub mod steady;
+pub mod subject;
 pub mod witness;
 
 pub use alert::{Alert, AlertKind, Notice};

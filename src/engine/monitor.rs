@@ -8,6 +8,7 @@
 mod ahead;
 mod amend;
 mod blind;
+mod composite;
 mod epoch;
 mod layout;
 mod reload;
@@ -234,13 +235,15 @@ impl Engine {
     /// unknown SLO, for one without history, and for a moment too long ago.
     pub fn evaluate_at(&self, id: &str, at: Timestamp) -> Option<SloStatus> {
         let state = self.slo(id)?;
-        let histories = self.histories(state);
-        histories.iter().find_map(Series::first)?;
+        self.first(state)?;
         let slo = state.slo_at(at);
-        let from = slo.window.period(at).start;
-        if histories.iter().filter_map(Series::forgotten).any(|forgotten| from <= forgotten) {
+        if self.forgets(state, slo.window.period(at).start) {
             return None;
         }
+        if state.slo.is_composite() {
+            return Some(self.composite_at(state, at));
+        }
+        let histories = self.histories(state);
         let moment = Moment::new(self.judged(state), at).over_slots(histories);
         let moment = moment.under(state.revisions()).since(state.epoch());
         let moment = moment.measured_by(self.intervals(state));
@@ -361,8 +364,13 @@ impl Engine {
     /// known, moves alerts on, and closes slices that are complete.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for slo in 0..self.slos.len() {
-            self.tick_slo(slo, now, &mut effects);
+        // What others are made of comes first.
+        for composite in [false, true] {
+            for slo in 0..self.slos.len() {
+                if self.slos[slo].slo.is_composite() == composite {
+                    self.tick_slo(slo, now, &mut effects);
+                }
+            }
         }
         self.tick_blind(now, &mut effects);
         self.last_tick = Some(now.floor_second());
@@ -391,29 +399,17 @@ impl Engine {
             return;
         }
         let state = &self.slos[slo];
-        let lines = state.account.lines.iter();
-        let known = lines.map(|line| self.lines[*line].roll.next_due()).min();
-        let Some(Some(known)) = known else { return };
+        let Some(known) = self.known(state) else { return };
         let until = now.min(known).floor_second();
         let second = Duration::from_secs(1);
         self.extend_amended(slo, until);
         let state = &self.slos[slo];
-        let histories = self.histories(state);
-        if histories.iter().filter_map(Series::first).min().is_none_or(|first| until <= first) {
+        if self.first(state).is_none_or(|first| until <= first) {
             // Not a slot was due yet: there is nothing to say, not even that all is well.
             self.transit_no_data(slo, known, now, effects);
             return;
         }
-        let state = &mut self.slos[slo];
-        if let Some(slices) = &mut state.slices {
-            let slots = Histories { series: &self.series, of: &state.account.indicators };
-            let slots = state.amended.as_ref().map_or(slots, Amended::histories);
-            let of = &state.account.intervals;
-            let intervals = Histories { series: &self.series, of };
-            let intervals = state.amended_intervals.as_ref().map_or(intervals, Amended::histories);
-            let intervals = (!of.is_empty()).then_some(intervals);
-            slices.extend(slots, intervals, &state.slo, known.min(now));
-        }
+        self.extend_slices(slo, known.min(now));
         let state = &self.slos[slo];
         let done = state.status.as_ref().map(|status| status.at);
         let quiet_since = done.unwrap_or(until).max(until.minus(MAX_CATCH_UP));
@@ -428,7 +424,7 @@ impl Engine {
             None => restored_pairs(state),
         };
         let histories = self.judged(state);
-        let fires = pairs.iter().any(|fires| *fires);
+        let fires = pairs.iter().any(|fires| *fires) || state.slo.is_composite();
         let stays_quiet =
             || evaluate::stays_quiet(histories, &state.slo, state.revisions(), at, until);
         if at < until && !fires && stays_quiet() {
@@ -436,10 +432,8 @@ impl Engine {
         }
         while at < until {
             let state = &self.slos[slo];
-            let moment = Moment::new(self.judged(state), at).under(state.revisions());
-            let moment = moment.measured_by(self.intervals(state));
             let declared = state.slo_at(at);
-            pairs = evaluate::firing_pairs(&moment, &declared, &pairs);
+            pairs = self.firing_pairs(state, &pairs, at);
             let fires = alert::burn_conditions(&declared, &pairs);
             self.slos[slo].transit_burns(fires, at, effects);
             at = at.plus(second);
@@ -476,6 +470,9 @@ impl Engine {
         before: &[bool],
         at: Timestamp,
     ) -> (SloStatus, bool, Steady) {
+        if state.slo.is_composite() {
+            return self.evaluated_composite(state, before, at);
+        }
         let (slots, declared) = (self.histories(state), state.slo_at(at));
         let moment = Moment::of_slo(self.judged(state), &declared, at).over_slots(slots);
         let moment = moment.under(state.revisions()).since(state.epoch());
@@ -515,37 +512,6 @@ impl Engine {
         *status == fresh && !exhausted && !missing && known >= Some(now)
     }
 
-    /// After how long without anything known data is missing.
-    fn quiet(&self, state: &SloState) -> Duration {
-        let lines = || state.account.lines.iter().map(|line| &self.lines[*line]);
-        let open = || lines().filter(|line| !line.roll.is_complete());
-        let interval = open().map(|line| line.roll.step()).max();
-        let patience = open().map(|line| line.patience).max().unwrap_or_default();
-        alert::quiet_after(interval.unwrap_or_default()) + patience
-    }
-
-    /// No data: nothing known in the last while, or results that do not come at all.
-    fn transit_no_data(
-        &mut self,
-        slo: usize,
-        known: Timestamp,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
-        let state = &self.slos[slo];
-        let quiet = self.quiet(state);
-        let measured = self.intervals_as_measured(state).unwrap_or(self.as_measured(state));
-        let begun = measured.iter().filter_map(Series::first).min().or(self.started);
-        let begun = begun.max(state.disturbed);
-        let lately = measured.window(quiet, now);
-        let derived = self.intervals(state).unwrap_or(self.histories(state));
-        // What is to leave the SLI anyway is missed by nobody.
-        let wanted = state.amended.is_none() || derived.window(quiet, now).expected() > 0;
-        let blind = begun.is_some_and(|begun| now.since(begun) >= quiet)
-            && (now.since(known) >= quiet || lately.known() == 0 && wanted);
-        self.slos[slo].transit(AlertKind::NoData, blind, now.floor_second(), effects);
-    }
-
     /// Closes slices up to the last full ten minutes that are completely known.
     fn close_slices(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let last = self.last_slice;
@@ -570,6 +536,9 @@ impl Engine {
         }
         for state in &mut self.slos {
             let account = &state.account;
+            if let Some(union) = &mut state.union {
+                union.forget_before(edge.minus(account.memory));
+            }
             let memory = account.indicators.iter().map(|indicator| self.memory[*indicator]).max();
             if let (Some(slices), Some(memory)) = (&mut state.slices, memory) {
                 slices.forget_before(edge.minus(memory));

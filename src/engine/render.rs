@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::budget::Budget;
+use crate::model::budget::{Budget, Counted};
 use crate::model::catalog::NotificationTarget;
 use crate::model::decimal;
 use crate::model::time::format_duration;
 use crate::model::window::Period;
-use crate::model::{Name, Slo, Source, Tally, Timestamp};
+use crate::model::{Name, Part, Slo, Source, Tally, Timestamp};
 
 use super::alert::Alert;
 use super::book::{Touch, TouchKind};
@@ -31,6 +31,7 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "objective": slo.objective.ratio(),
         "window": slo.window.to_string(),
         "probes": probes,
+        "parts": slo.parts.iter().map(part_json).collect::<Value>(),
         "latency_under": slo.latency_under.map(format_duration),
         "method": slo.method.word(),
         "slice": slo.method.slice().map(format_duration),
@@ -42,6 +43,11 @@ pub fn slo_json(slo: &Slo, team: &str, status: Option<&SloStatus>, alerts: &[Ale
         "status": status.map(status_json),
         "alerts": alerts.iter().map(alert_json).collect::<Value>(),
     })
+}
+
+/// One of the SLOs that another is made of.
+fn part_json(part: &Part) -> Value {
+    json!({"slo": part.slo.as_str(), "weight": part.weight.to_string()})
 }
 
 /// Who counts in place of a probe.
@@ -139,7 +145,7 @@ pub fn status_json(status: &SloStatus) -> Value {
         put("parts_per_event", status.budget.parts.into());
     }
     put("sli", status.budget.counted.sli().into());
-    let (low, high) = bounds(tally);
+    let [low, high] = status.bounds.map(Counted::sli);
     put("sli_low", low.into());
     put("sli_high", high.into());
     put("corrected", status.corrected.into());
@@ -155,14 +161,6 @@ pub fn status_json(status: &SloStatus) -> Value {
     put("quiet", quiet_json(status));
     put("totals", tally_json(status.totals));
     Value::Object(map)
-}
-
-/// The share of good if all that is unknown was bad, and if all of it was good, cut; none without
-/// events. What was measured lies between the two.
-pub(super) fn bounds(tally: Tally) -> (Option<String>, Option<String>) {
-    let expected = u128::from(tally.expected());
-    let of = |good: u64| decimal::ratio(good.into(), expected);
-    (of(tally.good), of(tally.good.saturating_add(tally.unknown)))
 }
 
 /// What the evidence rests on.
@@ -259,17 +257,18 @@ pub(super) fn ppb_text(ppb: u32) -> Option<String> {
 mod tests {
     use super::*;
     use crate::engine::status::{Accounting, Burn, Coverage};
-    use crate::model::budget::{Budget, Counted, Spending};
+    use crate::model::budget::Spending;
     use crate::model::evidence::{self, Evidence};
 
     #[test]
     fn unknown_time_bounds_what_can_be_said() {
         let tally = Tally { good: 2_591_970, bad: 0, unknown: 30, excluded: 7 };
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(bounds(tally), (text("0.999988425"), text("1")));
+        let bounds = |tally| Counted::bounds(tally).map(Counted::sli);
+        assert_eq!(bounds(tally), [text("0.999988425"), text("1")]);
         let half = Tally { good: 1, bad: 1, unknown: 2, excluded: 0 };
-        assert_eq!(bounds(half), (text("0.25"), text("0.75")));
-        assert_eq!(bounds(Tally::ZERO), (None, None));
+        assert_eq!(bounds(half), [text("0.25"), text("0.75")]);
+        assert_eq!(bounds(Tally::ZERO), [None, None]);
     }
 
     #[test]
@@ -288,6 +287,7 @@ mod tests {
             },
             tally: Tally { good: 2_591_400, bad: 600, unknown: 0, excluded: 0 },
             totals: Tally { good: 3_000_000, bad: 700, unknown: 1, excluded: 2 },
+            bounds: [counted, counted],
             budget: Budget::new(counted, objective, Duration::from_secs(30 * 86_400)),
             coverage: Coverage { numerator: 1, denominator: 1 },
             burns: vec![burn(300, Counted { good: 2, bad: 1 }), burn(3_600, Counted::default())],

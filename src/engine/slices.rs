@@ -5,6 +5,8 @@
 //! once everything in it is known. Derived from the histories of slots and from nothing else, so
 //! a restart or a replay comes to the same slices.
 
+pub mod union;
+
 use std::time::Duration;
 
 use crate::model::budget::Counted;

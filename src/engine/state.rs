@@ -12,6 +12,7 @@ use super::counters::Counters;
 use super::monitor::{Epoch, Shift};
 use super::revision::{Revision, Revisions};
 use super::slices::Slices;
+use super::slices::union::Union;
 use super::status::SloStatus;
 use super::steady::Steady;
 
@@ -32,6 +33,8 @@ pub struct SloState {
     pub(super) account: Account,
     /// Its history in slices, if it counts those.
     pub(super) slices: Option<Slices>,
+    /// The slices of its parts as its own, if it is made of SLOs that count those.
+    pub(super) union: Option<Union>,
     /// What says how its slots are to count.
     pub(super) amendments: Amendments,
     /// Its history as it is to count, if that is not as it was measured.

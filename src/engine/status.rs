@@ -21,6 +21,9 @@ pub struct SloStatus {
     pub tally: Tally,
     /// Slots since the history of this SLO began.
     pub totals: Tally,
+    /// What would have counted in the window if all that is unknown was bad, and if all of it was
+    /// good.
+    pub bounds: [Counted; 2],
     /// The budget of the window.
     pub budget: Budget,
     /// How much of the window was observed.

@@ -30,6 +30,12 @@ impl Counted {
         Counted { good, bad }
     }
 
+    /// What would count if all that is unknown was bad, and if all of it was good: what was
+    /// measured lies between the two.
+    pub const fn bounds(tally: Tally) -> [Counted; 2] {
+        [Counted::of(tally, UnknownPolicy::Bad), Counted::of(tally, UnknownPolicy::Good)]
+    }
+
     /// good + bad.
     pub const fn total(self) -> u64 {
         self.good.saturating_add(self.bad)

@@ -97,7 +97,8 @@ impl Service {
     /// What it promises to those who need it: its SLO `availability` if there is one, else the
     /// one that promises least among those without a latency; none without such an SLO.
     pub fn promise(&self) -> Option<&Slo> {
-        let plain = || self.slos.iter().filter(|slo| slo.latency_under.is_none());
+        let counts = |slo: &&Slo| slo.latency_under.is_none() && !slo.is_composite();
+        let plain = || self.slos.iter().filter(counts);
         let named = plain().find(|slo| slo.id.name() == "availability");
         named.or_else(|| plain().min_by_key(|slo| slo.objective))
     }
@@ -223,7 +224,10 @@ pub struct Slo {
     pub latency_under: Option<Duration>,
     /// Who counts in place of a probe, if somebody else does.
     pub source: Option<Source>,
-    /// The promised share.
+    /// The SLOs that it is made of, all of the same service, window and slices; none if it counts
+    /// by itself. One that is made of others counts nothing of its own: its `probes` are theirs.
+    pub parts: Vec<Part>,
+    /// The promised share; where it is made of others, that of the strictest of them.
     pub objective: Objective,
     /// Over which time.
     pub window: Window,
@@ -250,6 +254,7 @@ impl Slo {
             probes: Vec::new(),
             latency_under: None,
             source: None,
+            parts: Vec::new(),
             objective,
             window: window.into(),
             method: Method::default(),
@@ -258,6 +263,46 @@ impl Slo {
             policy: None,
             notify: Vec::new(),
         }
+    }
+
+    /// Whether it is made of other SLOs.
+    pub fn is_composite(&self) -> bool {
+        !self.parts.is_empty()
+    }
+}
+
+/// One of the SLOs that another is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub slo: SloId,
+    /// How much of its own burning counts.
+    pub weight: Weight,
+}
+
+/// What the burn rate of a part is multiplied by; above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight(u64);
+
+impl Weight {
+    /// As it is.
+    pub const ONE: Weight = Weight(1_000_000_000);
+
+    /// So many billionths; none for 0.
+    pub const fn from_nano(nano: u64) -> Option<Self> {
+        if nano == 0 { None } else { Some(Weight(nano)) }
+    }
+
+    /// In billionths.
+    pub const fn nano(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Weight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = super::decimal::ratio(self.0.into(), Self::ONE.0.into());
+        f.write_str(&text.unwrap_or_default())
     }
 }
 

@@ -28,10 +28,11 @@ pub mod text;
 pub mod time;
 pub mod uptime;
 pub mod web;
+pub mod wide;
 pub mod window;
 pub mod worst;
 
-pub use catalog::{Application, Catalog, Probe, Service, Slo, SupportTier};
+pub use catalog::{Application, Catalog, Part, Probe, Service, Slo, SupportTier, Weight};
 pub use check::Check;
 pub use correction::Correction;
 pub use egress::Egress;

@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use crate::engine::AlertKind;
 use crate::engine::alert::{BLIND_SUMMARY, of_slo, quiet_after};
+use crate::engine::evaluate::composite::joins_slices;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::decimal;
 use crate::model::maintenance::Effect;
 use crate::model::objective::PPB;
 use crate::model::time::format_duration;
 use crate::model::{
-    AlertPolicy, Catalog, Pair, Probe, Service, Severity, Share, ShortThreshold, Slo, SloId,
+    AlertPolicy, Catalog, Pair, Part, Probe, Service, Severity, Share, ShortThreshold, Slo, SloId,
 };
 
 /// What stands above the rules.
@@ -143,6 +144,24 @@ fn own_alert(
     }
 }
 
+/// The counters that count as bad, and all that count.
+fn counted(unknown: UnknownPolicy) -> (&'static [&'static str], &'static [&'static str]) {
+    const KNOWN: &[&str] = &["nines_slo_good_total", "nines_slo_bad_total"];
+    const ALL: &[&str] =
+        &["nines_slo_good_total", "nines_slo_bad_total", "nines_slo_unknown_total"];
+    match unknown {
+        UnknownPolicy::Exclude => (&["nines_slo_bad_total"], KNOWN),
+        UnknownPolicy::Bad => (&["nines_slo_bad_total", "nines_slo_unknown_total"], ALL),
+        UnknownPolicy::Good => (&["nines_slo_bad_total"], ALL),
+    }
+}
+
+fn sum(id: &SloId, function: &str, names: &[&str], window: Duration) -> String {
+    let window = format_duration(window);
+    let one = |name: &&str| format!("{BY} ({function}({name}{{slo=\"{id}\"}}[{window}]))");
+    names.iter().map(one).collect::<Vec<_>>().join(" + ")
+}
+
 /// The rules of one SLO.
 struct SloRules<'a> {
     service: &'a Service,
@@ -169,19 +188,30 @@ impl SloRules<'_> {
 
     /// The share of bad events over a window.
     fn ratio(&self, window: Duration) -> Rule {
-        let (bad, all) = self.counted();
-        let sum = |names: &[&str]| self.sum("rate", names, window);
-        Rule::Record {
-            record: ratio_name(window),
-            expr: format!("({})\n/\n({})", sum(bad), sum(all)),
-            labels: self.labels(),
-        }
+        let of = |slo: &Slo| {
+            let (bad, all) = counted(slo.unknown);
+            let sum = |names: &[&str]| sum(&slo.id, "rate", names, window);
+            format!("({})\n/\n({})", sum(bad), sum(all))
+        };
+        let parts: Vec<String> = self
+            .added()
+            .map(|(part, weight)| {
+                let part = of(part);
+                format!("({part}) * {weight}")
+            })
+            .collect();
+        // Parts have their own names, so they are matched by what they share.
+        let expr = match parts.is_empty() {
+            true => of(self.slo),
+            false => parts.join("\n+ on (slo_service, team)\n"),
+        };
+        Rule::Record { record: ratio_name(window), expr, labels: self.labels() }
     }
 
     /// How many events counted over a window.
     fn events(&self, window: Duration) -> Rule {
-        let (_, all) = self.counted();
-        let expr = self.sum("increase", all, window);
+        let (_, all) = counted(self.slo.unknown);
+        let expr = sum(&self.slo.id, "increase", all, window);
         Rule::Record { record: events_name(window), expr, labels: self.labels() }
     }
 
@@ -189,22 +219,18 @@ impl SloRules<'_> {
         BTreeMap::from([("slo", self.slo.id.to_string())])
     }
 
-    /// The counters that count as bad, and all that count.
-    fn counted(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        const KNOWN: &[&str] = &["nines_slo_good_total", "nines_slo_bad_total"];
-        const ALL: &[&str] =
-            &["nines_slo_good_total", "nines_slo_bad_total", "nines_slo_unknown_total"];
-        match self.slo.unknown {
-            UnknownPolicy::Exclude => (&["nines_slo_bad_total"], KNOWN),
-            UnknownPolicy::Bad => (&["nines_slo_bad_total", "nines_slo_unknown_total"], ALL),
-            UnknownPolicy::Good => (&["nines_slo_bad_total"], ALL),
-        }
-    }
-
-    fn sum(&self, function: &str, names: &[&str], window: Duration) -> String {
-        let (id, window) = (&self.slo.id, format_duration(window));
-        let one = |name: &&str| format!("{BY} ({function}({name}{{slo=\"{id}\"}}[{window}]))");
-        names.iter().map(one).collect::<Vec<_>>().join(" + ")
+    /// The parts whose bad shares add up, each with what it is multiplied by: its weight, and how
+    /// much stricter the whole is. None where the SLO counts by itself, or slices of all parts.
+    fn added(&self) -> impl Iterator<Item = (&Slo, String)> {
+        let own = self.slo.objective.budget_ppb();
+        let joins = joins_slices(self.slo.method);
+        self.slo.parts.iter().filter(move |_| !joins).filter_map(move |part| {
+            let of = self.service.slos.iter().find(|slo| slo.id == part.slo)?;
+            let numerator = i128::from(part.weight.nano()) * i128::from(own);
+            let denominator = u128::from(of.objective.budget_ppb()) * u128::from(PPB);
+            let factor = decimal::fixed(numerator, denominator, 18)?;
+            Some((of, decimal::trim_zeros(&factor).to_owned()))
+        })
     }
 
     /// The alert of one severity, any of its pairs: a rule for each time that they must hold.
@@ -253,7 +279,7 @@ impl SloRules<'_> {
             format!("({events} >= {enough} or {long} * {events} > {too_many})"),
         ];
         if self.policy.min_bad > 1 {
-            let bad = self.sum("increase", &["nines_slo_bad_total"], pair.short);
+            let bad = sum(&self.slo.id, "increase", &["nines_slo_bad_total"], pair.short);
             // Half an event of leeway, since Prometheus extrapolates.
             parts.push(format!("({bad}) > {}.5", self.policy.min_bad - 1));
         }
@@ -270,14 +296,25 @@ impl SloRules<'_> {
         decimal::trim_zeros(&text.unwrap_or_default()).to_owned()
     }
 
-    /// How many slots a window has, or slices where those are counted.
+    /// How many slots a window has, or slices where those are counted; of what is added up, of
+    /// all parts together.
     fn expected(&self, window: Duration) -> u64 {
-        if let Some(slice) = self.slo.method.slice() {
+        let mut parts = self.added().map(|(part, _)| self.expected_of(part, window)).peekable();
+        match parts.peek() {
+            Some(_) => parts.sum(),
+            None => self.expected_of(self.slo, window),
+        }
+    }
+
+    fn expected_of(&self, slo: &Slo, window: Duration) -> u64 {
+        if let Some(slice) = slo.method.slice() {
             let slices = window.as_micros() / slice.as_micros().max(1);
             return u64::try_from(slices).unwrap_or(u64::MAX);
         }
         let slots = |probe: &Probe| window.as_micros() / probe.interval.as_micros().max(1);
-        self.probes().map(|probe| u64::try_from(slots(probe)).unwrap_or(u64::MAX)).sum()
+        let counts = |probe: &&Probe| slo.probes.contains(&probe.id);
+        let probes = self.service.probes.iter().filter(counts);
+        probes.map(|probe| u64::try_from(slots(probe)).unwrap_or(u64::MAX)).sum()
     }
 
     fn probes(&self) -> impl Iterator<Item = &Probe> {
@@ -304,7 +341,15 @@ impl SloRules<'_> {
     fn no_data(&self) -> Rule {
         let interval = self.probes().map(|probe| probe.interval).max().unwrap_or_default();
         let quiet = quiet_after(interval);
-        let known = self.sum("increase", &["nines_slo_good_total", "nines_slo_bad_total"], quiet);
+        let names = ["nines_slo_good_total", "nines_slo_bad_total"];
+        let id = &self.slo.id;
+        let none_of = |of: &SloId| format!("{} == 0", sum(of, "increase", &names, quiet));
+        let of_part = |part: &Part| {
+            format!("label_replace({}, \"slo\", \"{id}\", \"\", \"\")", none_of(&part.slo))
+        };
+        // One part of which nothing is known leaves the whole open.
+        let parts: Vec<String> = self.slo.parts.iter().map(of_part).collect();
+        let expr = if parts.is_empty() { none_of(id) } else { parts.join("\nor\n") };
         let description = format!(
             "No probe of it has been good or bad for {} or longer; whether it keeps its promise is \
              unknown.",
@@ -312,7 +357,7 @@ impl SloRules<'_> {
         );
         // Held as long again, because a counter that has just begun has not risen either.
         let hold = Some(format_duration(quiet));
-        self.alert(AlertKind::NoData, format!("{known} == 0"), hold, description)
+        self.alert(AlertKind::NoData, expr, hold, description)
     }
 
     /// Mute while a Maintenance says so; and nobody misses data that are not to count.

@@ -207,11 +207,7 @@ fn write_totals(out: &mut Exposition, engine: &Engine, slos: &Slos) {
 fn total(engine: &Engine, state: &SloState) -> Option<Tally> {
     match &state.status {
         Some(_) => Some(engine.counted(state)),
-        None => {
-            let histories = engine.histories(state);
-            let begun = histories.iter().any(|series| series.first().is_some());
-            (!begun).then_some(Tally::ZERO)
-        }
+        None => engine.first(state).is_none().then_some(Tally::ZERO),
     }
 }
 

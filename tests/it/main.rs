@@ -18,6 +18,7 @@ mod bench_rules;
 mod bench_scale;
 mod bench_smoke;
 mod bench_soak;
+mod composite;
 mod e2e_alerting;
 mod e2e_amend;
 mod e2e_bad_alertmanager;

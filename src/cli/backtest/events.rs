@@ -93,6 +93,11 @@ pub fn read<'a>(
         let slo = find(&parsed.slo).ok_or_else(|| {
             fail(format!("no SLO {:?} in the specs; there are {known}", parsed.slo))
         })?;
+        if slo.is_composite() {
+            let parts: Vec<&str> = slo.parts.iter().map(|part| part.slo.as_str()).collect();
+            let parts = parts.join(", ");
+            return Err(fail(format!("{} is made of {parts}: write their events", slo.id)));
+        }
         let events = events(&parsed, slo).map_err(fail)?;
         let (series, until) =
             histories.entry(parsed.slo).or_insert((Series::default(), Timestamp::MIN));

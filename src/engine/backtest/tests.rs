@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::engine::evaluate::{self, Moment};
 use crate::model::{Outcome, Tally};
 
 /// Clean seconds before every incident.
@@ -41,6 +42,12 @@ fn history(incident: Incident<'_>) -> Series {
     }
     series.push(Timestamp::from_secs(now), SECOND, (AFTER - now) as u32, good);
     series
+}
+
+fn replayed(slots: Histories<'_>, slo: &Slo) -> Option<Replay> {
+    let (first, last) = ticks(slots)?;
+    let subject = Subject::one(Slots::of(slo, slots), last);
+    replay(&subject, (first, last), None, &Amendments::default())
 }
 
 fn write(intervals: &[Interval]) -> String {
@@ -205,8 +212,7 @@ const GOLDEN: &[Golden] = &[
 fn run(golden: &Golden, short: ShortThreshold) -> Replay {
     let series = [history(golden.incident)];
     let slo = slo(golden.objective, short);
-    replay(Histories { series: &series, of: &[0] }, &slo, None, &Amendments::default())
-        .expect("a policy and a history")
+    replayed(Histories { series: &series, of: &[0] }, &slo).expect("a policy and a history")
 }
 
 /// Every golden incident under one rule for short windows.
@@ -272,8 +278,7 @@ fn stepping_over_quiet_seconds_changes_nothing() {
             let verdicts: Vec<_> = policy.pairs.iter().map(judge).collect();
             every_second.tick(&verdicts, Timestamp::from_secs(t));
         }
-        let stepped =
-            replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
+        let stepped = replayed(histories, &slo).expect("a policy and a history");
         assert_eq!(every_second.pairs, stepped.pairs);
         assert_eq!(every_second.firing[0], stepped.severities[0].firing);
     }
@@ -311,7 +316,7 @@ proptest::proptest! {
         let fires = bad * denominator > numerator * budget;
         let series = [history(&[(0, length, bad)])];
         let histories = Histories { series: &series, of: &[0] };
-        let replay = replay(histories, &slo, None, &Amendments::default()).expect("both");
+        let replay = replayed(histories, &slo).expect("both");
         if !fires {
             proptest::prop_assert_eq!(write(&replay.pairs[0]), "-");
         } else if u64::from(length) <= long - short {
@@ -346,7 +351,7 @@ proptest::proptest! {
         series.push(Timestamp::from_secs(0), step, 400, Tally::of(Outcome::Bad, 1));
         let series = [series];
         let histories = Histories { series: &series, of: &[0] };
-        let replay = replay(histories, &slo, None, &Amendments::default()).expect("both");
+        let replay = replayed(histories, &slo).expect("both");
         let expect = (probes as i64 - 1) * interval + 1;
         proptest::prop_assert_eq!(replay.pairs[0][0].on, Timestamp::from_secs(expect));
     }
@@ -370,8 +375,7 @@ fn a_condition_that_must_hold_fires_once_it_has_held_all_that_time() {
         let series = [history(incident)];
         let histories = Histories { series: &series, of: &[0] };
         let slo = Slo { policy: Some(held(long, hold)), ..slo("99.9%", ShortThreshold::Same) };
-        let replay =
-            replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
+        let replay = replayed(histories, &slo).expect("a policy and a history");
         write(&replay.severities[0].firing)
     };
     let outage: Incident<'_> = &[(0, 600, 100_000)];
@@ -402,8 +406,7 @@ fn stepping_over_what_holds_changes_nothing() {
         let verdict = evaluate::judge_pair(&moment, &slo, &policy.pairs[0], policy);
         every_second.tick(&[verdict], Timestamp::from_secs(t));
     }
-    let stepped =
-        replay(histories, &slo, None, &Amendments::default()).expect("a policy and a history");
+    let stepped = replayed(histories, &slo).expect("a policy and a history");
     assert_eq!(every_second.pairs, stepped.pairs);
     assert_eq!(stepped.pairs[0].len(), 3);
 }
@@ -417,11 +420,7 @@ fn reaching_a_burn_rate_is_enough_only_where_somebody_says_so() {
         let mut policy = (*held(60, 0)).clone();
         policy.pairs[0].limit = crate::model::Limit::Burn { nano: 14_400_000_000, or_equal };
         let slo = Slo { policy: Some(Arc::new(policy)), ..slo("99.9%", ShortThreshold::Same) };
-        write(
-            &replay(histories, &slo, None, &Amendments::default()).expect("a history").severities
-                [0]
-            .firing,
-        )
+        write(&replayed(histories, &slo).expect("a history").severities[0].firing)
     };
     assert_eq!((fires(false).as_str(), fires(true).as_str()), ("-", "60-601"));
 }

@@ -34,7 +34,7 @@ pub(super) type KeptShifts = Vec<(String, i64, Shift)>;
 
 impl Shift {
     /// Counters go on as slots count, and not as they were measured.
-    fn go_on(&mut self, counted: Tally, measured: Tally) {
+    pub(super) fn go_on(&mut self, counted: Tally, measured: Tally) {
         let apart = |counted: u64, measured: u64| counted as i64 - measured as i64;
         self.good += apart(counted.good, measured.good);
         self.bad += apart(counted.bad, measured.bad);
@@ -42,7 +42,7 @@ impl Shift {
         self.excluded += apart(counted.excluded, measured.excluded);
     }
 
-    fn of(self, measured: Tally) -> Tally {
+    pub(super) fn of(self, measured: Tally) -> Tally {
         Tally {
             good: measured.good.saturating_add_signed(self.good),
             bad: measured.bad.saturating_add_signed(self.bad),
@@ -68,13 +68,20 @@ impl Engine {
     pub fn touching(&self, id: &SloId, from: Timestamp, to: Timestamp) -> Vec<(Touch, Tally)> {
         let Some(state) = self.slo(id.as_str()) else { return Vec::new() };
         let touches = self.book.touching(id, from, to).into_iter();
-        touches.map(|touch| (touch.clone(), touch.measured(self.as_measured(state)))).collect()
+        let measured = |touch: &Touch| {
+            let of_parts = self.parts(state).map(|part| touch.measured(self.as_measured(part)));
+            touch.measured(self.as_measured(state)) + of_parts.sum()
+        };
+        touches.map(|touch| (touch.clone(), measured(&touch))).collect()
     }
 
     /// The totals of an SLO for counters, which never fall: each event as it counted when it
     /// became known, and every event that was excluded later as excluded besides.
     pub fn counted(&self, state: &SloState) -> Tally {
         let Some(status) = &state.status else { return Tally::ZERO };
+        if state.slo.is_composite() {
+            return self.counted_together(state);
+        }
         match state.slices {
             Some(_) => state.shift.of(status.totals),
             None if state.amended.is_none() => state.shift.of(status.totals),
@@ -115,6 +122,9 @@ impl Engine {
                 self.lay_over_one(slo, next);
                 effects = vec![Effect::Append(self.shifts_record())];
             }
+        }
+        if !effects.is_empty() {
+            self.take_together();
         }
         effects
     }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{Effect, Engine};
-use crate::engine::alert;
+use crate::engine::alert::{self, AlertKind};
 use crate::engine::isolation::Sight;
+use crate::engine::series::Series;
+use crate::engine::state::SloState;
 use crate::model::Timestamp;
 
 /// How long this machine is cut off before somebody is told. A link that flaps is not worth a
@@ -53,6 +55,48 @@ impl Engine {
         let interval = self.probes.iter().map(|state| state.probe.interval).min()?;
         let quiet = alert::quiet_after(interval);
         (now.since(since) >= quiet).then_some(Blindness::Unmeasured(since))
+    }
+
+    /// After how long without anything known data is missing.
+    pub(super) fn quiet(&self, state: &SloState) -> Duration {
+        let lines = || state.account.lines.iter().map(|line| &self.lines[*line]);
+        let open = || lines().filter(|line| !line.roll.is_complete());
+        let interval = open().map(|line| line.roll.step()).max();
+        let patience = open().map(|line| line.patience).max().unwrap_or_default();
+        alert::quiet_after(interval.unwrap_or_default()) + patience
+    }
+
+    /// No data: nothing known in the last while, or results that do not come at all; of what is
+    /// made of others, of any of them.
+    pub(super) fn transit_no_data(
+        &mut self,
+        slo: usize,
+        known: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let state = &self.slos[slo];
+        let of_part = |part: &SloState| {
+            self.known(part).is_some_and(|known| self.misses_data(part, known, now))
+        };
+        let blind = match state.slo.is_composite() {
+            true => self.parts(state).any(of_part),
+            false => self.misses_data(state, known, now),
+        };
+        self.slos[slo].transit(AlertKind::NoData, blind, now.floor_second(), effects);
+    }
+
+    fn misses_data(&self, state: &SloState, known: Timestamp, now: Timestamp) -> bool {
+        let quiet = self.quiet(state);
+        let measured = self.intervals_as_measured(state).unwrap_or(self.as_measured(state));
+        let begun = measured.iter().filter_map(Series::first).min().or(self.started);
+        let begun = begun.max(state.disturbed);
+        let lately = measured.window(quiet, now);
+        let derived = self.intervals(state).unwrap_or(self.histories(state));
+        // What is to leave the SLI anyway is missed by nobody.
+        let wanted = state.amended.is_none() || derived.window(quiet, now).expected() > 0;
+        begun.is_some_and(|begun| now.since(begun) >= quiet)
+            && (now.since(known) >= quiet || lately.known() == 0 && wanted)
     }
 
     /// Whether somebody is told that nothing can be seen.

@@ -119,7 +119,8 @@ pub(super) fn state(slo: &Slo, service: &Service) -> SloState {
         steady: Steady::default(),
         alerts,
         account: Account { memory: memory(slo), ..Account::default() },
-        slices: slo.method.slice().map(|_| Slices::default()),
+        slices: slo.method.slice().filter(|_| !slo.is_composite()).map(|_| Slices::default()),
+        union: None,
         amendments: Amendments::default(),
         amended: None,
         amended_intervals: None,
@@ -147,9 +148,11 @@ impl Engine {
             }
             for slo in &service.slos {
                 let mut state = state(slo, service);
-                let probes = counted(slo, series_of);
-                let revision = Revision::new(slo, probes, &checks, Timestamp::MIN);
-                state.account.revisions.revise(revision);
+                if !slo.is_composite() {
+                    let probes = counted(slo, series_of);
+                    let revision = Revision::new(slo, probes, &checks, Timestamp::MIN);
+                    state.account.revisions.revise(revision);
+                }
                 self.slo_of.insert(slo.id.clone(), self.slos.len());
                 self.slos.push(state);
             }

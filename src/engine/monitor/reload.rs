@@ -47,6 +47,7 @@ impl Engine {
         self.drop_idle_lines();
         self.book.declare(&catalog);
         effects.extend(self.amend(at));
+        self.take_together();
         self.catalog = catalog;
         effects
     }
@@ -122,9 +123,20 @@ impl Engine {
         self.slo_of.clear();
         for (service, slo) in catalog.slos() {
             let mut state = match before.remove(&slo.id) {
-                Some(state) => self.go_on(state, slo, service, at),
-                None => self.take_up(slo, service, at),
+                Some(state) if state.slo.is_composite() == slo.is_composite() => {
+                    self.go_on(state, slo, service, at)
+                }
+                was => {
+                    was.into_iter().for_each(|state| self.let_go(state, at, effects));
+                    self.take_up(slo, service, at)
+                }
             };
+            if slo.is_composite() {
+                // What it is made of has promises and a history; it has none of its own.
+                self.slo_of.insert(slo.id.clone(), self.slos.len());
+                self.slos.push(state);
+                continue;
+            }
             let revision = Revision::new(slo, counted(slo, &series_of), &checks, at);
             if revision.probes.iter().any(|(series, _)| disturbed.contains(series)) {
                 state.disturbed = Some(at);
@@ -149,7 +161,7 @@ impl Engine {
         let same_policy = before.slo.policy == slo.policy;
         let slices = |slo: &Slo| (slo.method, slo.window.clone(), slo.unknown);
         let same_slices = slices(&before.slo) == slices(slo);
-        let SloState { status, alerts, account, disturbed, .. } = before;
+        let SloState { status, alerts, account, disturbed, union, .. } = before;
         (state.amendments, state.amended, state.amended_intervals) =
             (before.amendments, before.amended, before.amended_intervals);
         (state.laid_over, state.amended_epoch) = (before.laid_over, before.amended_epoch);
@@ -159,6 +171,8 @@ impl Engine {
             // Else they are made anew from the slots: a slice is judged in one way only.
             state.slices = before.slices;
         }
+        // Of parts it is taken together anew once they are there.
+        state.union = union;
         (state.status, state.disturbed) = (status, disturbed);
         state.account = Account { memory: state.account.memory, ..account };
         for alert in alerts {
@@ -183,7 +197,8 @@ impl Engine {
     /// An SLO that is new, or comes back.
     fn take_up(&mut self, slo: &Slo, service: &Service, at: Timestamp) -> SloState {
         let mut state = layout::state(slo, service);
-        if let Some(account) = self.absent.remove(&slo.id) {
+        let account = self.absent.remove(&slo.id).filter(|_| !slo.is_composite());
+        if let Some(account) = account {
             state.account = Account { memory: state.account.memory, ..account };
         }
         for alert in &mut state.alerts {
@@ -204,6 +219,9 @@ impl Engine {
                 effects.push(Effect::Append(resolved));
             }
             self.departed.extend(alert.departed(at));
+        }
+        if slo.is_composite() {
+            return;
         }
         account.revisions.withdraw(at);
         effects.push(Effect::Append(account.revisions.record(&slo.id)));

@@ -191,7 +191,7 @@ impl Engine {
             return;
         }
         let mut promises = self.kept.promises.clone();
-        for state in &mut self.slos {
+        for state in self.slos.iter_mut().filter(|state| !state.slo.is_composite()) {
             // An SLO that is new counts from its first moment on, which is yet to come.
             state.account.revisions = promises.remove(&state.slo.id).unwrap_or_default();
         }
@@ -264,7 +264,7 @@ impl Engine {
         let mut changed = false;
         let series_of = self.series_of();
         let checks = identity::of_probes(self.probes.iter().map(|state| &state.probe));
-        for state in &mut self.slos {
+        for state in self.slos.iter_mut().filter(|state| !state.slo.is_composite()) {
             let probes = counted(&state.slo, &series_of);
             let revision = Revision::new(&state.slo, probes, &checks, from);
             let revised = state.account.revisions.revise(revision);

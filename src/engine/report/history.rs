@@ -117,14 +117,32 @@ impl Past {
     /// else counts, an interval that was not measured weighs as much as one that was, however
     /// much was counted in that.
     pub fn coverage(&self) -> Coverage {
-        let intervals = Histories { series: &self.intervals, of: &self.of[..self.intervals.len()] };
-        let measured = if self.intervals.is_empty() { self.slots() } else { intervals };
+        let measured = self.measured();
         let (tally, length) = (measured.window(self.length(), self.until), self.length());
         let first = measured.iter().filter_map(Series::first).min();
         let span = first.map_or(0, |first| self.until.since(first).min(length).as_micros());
         match u128::from(tally.expected()) * length.as_micros() {
             0 => Coverage::NONE,
             denominator => Coverage { numerator: u128::from(tally.known()) * span, denominator },
+        }
+    }
+
+    /// The same period of several histories, side by side.
+    pub fn beside(pasts: &[Past], period: Period, until: Timestamp) -> Self {
+        let series: Vec<Series> = pasts.iter().flat_map(|past| past.series.clone()).collect();
+        let intervals = match pasts.iter().all(|past| past.intervals.is_empty()) {
+            true => Vec::new(),
+            false => pasts.iter().flat_map(|past| past.measured().iter().cloned()).collect(),
+        };
+        let of = (0..series.len().max(intervals.len())).collect();
+        Past { series, of, intervals, period, until }
+    }
+
+    /// Intervals where somebody else counts, and slots where nobody does.
+    fn measured(&self) -> Histories<'_> {
+        match self.intervals.is_empty() {
+            true => self.slots(),
+            false => Histories { series: &self.intervals, of: &self.of[..self.intervals.len()] },
         }
     }
 

@@ -6,6 +6,7 @@
 //! keeps true: a period that is not over is never called kept unless nothing could break it any
 //! more, and one without data is neither kept nor broken.
 
+mod composite;
 mod history;
 mod incident;
 pub mod render;
@@ -173,13 +174,18 @@ impl<'a> Question<'a> {
         let slos: Vec<SloReport<'a>> = self
             .slos()?
             .into_iter()
-            .map(|(service, slo)| self.about(service, slo, history(&slo.id)))
+            .map(|(service, slo)| match slo.is_composite() {
+                true => composite::about(&self, service, slo, histories),
+                false => self.about(service, slo, history(&slo.id)),
+            })
             .collect();
         let settled = |agreement: &'a Agreement| {
-            let slo =
-                self.catalog.slos().map(|(_, slo)| slo).find(|slo| slo.id == agreement.slo)?;
-            let settle =
-                |period| settle::settle(agreement, slo, history(&slo.id), period, self.now);
+            let all = || self.catalog.slos();
+            let (service, slo) = all().find(|(_, slo)| slo.id == agreement.slo)?;
+            let settle = |period| match slo.is_composite() {
+                true => composite::settle(agreement, (service, slo), histories, period, self.now),
+                false => settle::settle(agreement, slo, history(&slo.id), period, self.now),
+            };
             let periods = settle::periods(agreement, self.period);
             Some(AgreementReport { agreement, periods: periods.into_iter().map(settle).collect() })
         };
@@ -213,10 +219,17 @@ impl<'a> Question<'a> {
             objective,
             until: past.until,
             tally,
+            bounds: Counted::bounds(tally),
             budget,
             coverage,
             kept,
-            proof: Proof::of(&past, objective, (&budget, unknown), kept),
+            proof: Proof::of(
+                &past,
+                past.slots().record(),
+                objective,
+                withstands((&budget, unknown), objective),
+                kept,
+            ),
             incidents,
             left_out,
             worst: history::worst(judged, slo.unknown, &past, self.lengths),
@@ -235,6 +248,13 @@ fn needed<'a>(catalog: &'a Catalog, application: &Application) -> Vec<(&'a Servi
     let promise = |service: &'a Service| Some((service, service.promise()?));
     let services = names.into_iter().filter_map(|name| catalog.service(name.as_str()));
     services.filter_map(promise).collect()
+}
+
+/// Whether the objective would be met even if all that was not measured was bad.
+fn withstands((budget, unknown): (&Budget, u64), objective: Objective) -> bool {
+    let counted = budget.counted;
+    let worst = Counted { bad: counted.bad.saturating_add(unknown), ..counted };
+    !Spending::of(worst, objective).burns_above((1, 1))
 }
 
 /// Slots of the window that could still have been bad: those that were not measured and do not
@@ -301,6 +321,8 @@ pub struct SloReport<'a> {
     pub until: Timestamp,
     /// What happened.
     pub tally: Tally,
+    /// What would have counted if all that is unknown was bad, and if all of it was good.
+    pub bounds: [Counted; 2],
     /// The budget of the whole period.
     pub budget: Budget,
     /// How much was measured, up to `until`.
@@ -356,7 +378,11 @@ impl Kept {
             let is_lost = at_best(budget, tally, coverage).is_spent();
             return if is_lost { Kept::No } else { Kept::NoData };
         }
-        match Accounting::of(budget) {
+        Kept::by(Accounting::of(budget), budget)
+    }
+
+    fn by(accounting: Accounting, budget: &Budget) -> Self {
+        match accounting {
             Accounting::Spent | Accounting::Lost => Kept::No,
             Accounting::Safe => Kept::Yes,
             Accounting::WithinBudget if budget.rest > 0 => Kept::Open,
@@ -436,22 +462,13 @@ pub struct Singly {
 }
 
 impl Proof {
-    fn of(
-        past: &Past,
-        objective: Objective,
-        (budget, unknown): (&Budget, u64),
-        kept: Kept,
-    ) -> Self {
-        let record = past.slots().record();
+    fn of(past: &Past, record: Record, objective: Objective, withstands: bool, kept: Kept) -> Self {
         let is_final = past.until >= past.period.end;
         let supported_ppb = match is_final {
             true => finished::supported_ppb(&record, DECLARED_OUTAGE),
             false => record.supported_ppb(DECLARED_OUTAGE),
         };
         let is_supported = supported_ppb.is_some_and(|ppb| ppb >= objective.ppb());
-        let counted = budget.counted;
-        let worst = Counted { bad: counted.bad.saturating_add(unknown), ..counted };
-        let withstands = !Spending::of(worst, objective).burns_above((1, 1));
         let evidence = match kept {
             Kept::No => Evidence::Breached,
             Kept::Yes | Kept::Open if is_supported && withstands => Evidence::Met,

@@ -7,9 +7,7 @@
 use serde_json::{Value, json};
 
 use super::{AgreementReport, Incident, Kept, Proof, Report, Settlement, Singly, SloReport, words};
-use crate::engine::render::{
-    bounds, budget_json, ppb_text, revisions_json, seconds_json, touches_json,
-};
+use crate::engine::render::{budget_json, ppb_text, revisions_json, seconds_json, touches_json};
 use crate::engine::status::Accounting;
 use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::catalog::{Agreement, Credit, UnknownPolicy};
@@ -112,7 +110,7 @@ fn slo_json(report: &SloReport<'_>) -> Value {
             "singly": words::singly(&report.proof),
         },
     });
-    put_counts(&mut json, report.tally, budget);
+    put_counts(&mut json, (report.tally, report.bounds), budget);
     json
 }
 
@@ -126,8 +124,8 @@ fn amendments_json(report: &SloReport<'_>) -> Value {
     json
 }
 
-fn put_counts(json: &mut Value, tally: Tally, budget: &Budget) {
-    let (low, high) = bounds(tally);
+fn put_counts(json: &mut Value, (tally, bounds): (Tally, [Counted; 2]), budget: &Budget) {
+    let [low, high] = bounds.map(Counted::sli);
     let Value::Object(map) = json else { return };
     let counts = json!({
         "good": tally.good,
@@ -296,7 +294,7 @@ fn settlement_json(agreement: &Agreement, settled: &Settlement) -> Value {
         "credit_below": settled.credit.map(|tier| tier.below.ratio()),
         "sentence": words::settlement(agreement, settled),
     });
-    put_counts(&mut json, settled.tally, budget);
+    put_counts(&mut json, (settled.tally, settled.bounds), budget);
     json
 }
 

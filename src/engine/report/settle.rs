@@ -25,6 +25,8 @@ pub struct Settlement {
     pub until: Timestamp,
     /// What happened in it.
     pub tally: Tally,
+    /// What would have counted if all that is unknown was bad, and if all of it was good.
+    pub bounds: [Counted; 2],
     /// Its budget, under the objective of the agreement.
     pub budget: Budget,
     /// How much of it was measured, up to `until`.
@@ -76,6 +78,7 @@ pub fn settle(
         period,
         until: past.until,
         tally,
+        bounds: Counted::bounds(tally),
         budget,
         coverage,
         kept: Kept::of(&budget, tally, slo, coverage),
@@ -84,7 +87,7 @@ pub fn settle(
 }
 
 /// The deepest tier that what was delivered lies below; none without events.
-fn owed(agreement: &Agreement, counted: Counted) -> Option<Credit> {
+pub(super) fn owed(agreement: &Agreement, counted: Counted) -> Option<Credit> {
     let is_below = |credit: &&Credit| {
         let (good, all) = (u128::from(counted.good), u128::from(counted.total()));
         cmp_products(good, PPB.into(), credit.below.ppb().into(), all).is_lt()

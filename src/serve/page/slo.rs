@@ -5,7 +5,9 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::engine::status::Proof;
-use crate::engine::{Engine, Revision, SloState, SloStatus, Touch, TouchKind, forecast, report};
+use crate::engine::{
+    Coverage, Engine, Revision, SloState, SloStatus, Touch, TouchKind, forecast, report,
+};
 use crate::model::catalog::UnknownPolicy;
 use crate::model::maintenance::Effect;
 use crate::model::{Name, Slo, Tally, Timestamp, Window, number};
@@ -37,6 +39,8 @@ pub struct SloPage {
     counts: Vec<(String, [String; 4])>,
     periods: Vec<PeriodView>,
     probes: Vec<String>,
+    /// What it is made of, with how each stands.
+    parts: Vec<PartView>,
     /// What was promised before, if it was something else.
     revisions: Vec<String>,
     unknown: &'static str,
@@ -45,6 +49,19 @@ pub struct SloPage {
     more_touches: usize,
     /// Events at their edges that are told apart no longer.
     coarse: u64,
+}
+
+/// One of the SLOs that it is made of.
+#[derive(Debug)]
+struct PartView {
+    /// Its name within the service.
+    name: String,
+    title: String,
+    weight: String,
+    promise: String,
+    good: String,
+    coverage: String,
+    left: String,
 }
 
 /// Most Maintenance and Corrections on the page.
@@ -121,6 +138,7 @@ impl SloPage {
             counts: status.iter().flat_map(|status| counts(slo, status)).collect(),
             periods: engine.past_periods(id, MAX_PERIODS).iter().map(period).collect(),
             probes: probes.map(probe).collect(),
+            parts: parts(engine, state, at),
             revisions: revisions(state),
             unknown: unknown(slo.unknown),
             touches: touches[more_touches..].iter().map(touch).collect(),
@@ -128,6 +146,39 @@ impl SloPage {
             coarse: state.coarse(),
         })
     }
+}
+
+/// What an SLO is made of, as of `at` or as it stands.
+fn parts(engine: &Engine, state: &SloState, at: Option<Timestamp>) -> Vec<PartView> {
+    let view = |(one, part): (&SloState, &crate::model::Part)| {
+        let status = match at {
+            Some(at) => engine.evaluate_at(one.slo.id.as_str(), at),
+            None => one.status.clone(),
+        };
+        let status = status.filter(|status| status.budget.counted.total() > 0);
+        let said = |say: &dyn Fn(&SloStatus) -> String| {
+            status.as_ref().map_or_else(|| number::NO_DATA.to_owned(), say)
+        };
+        PartView {
+            name: one.slo.id.name().to_owned(),
+            title: one.slo.display_name.clone().unwrap_or_else(|| one.slo.id.name().to_owned()),
+            weight: part.weight.to_string(),
+            promise: number::percent_ppb(one.slo.objective.ppb()),
+            good: said(&|status| {
+                let counted = status.budget.counted;
+                number::percent(counted.good, counted.total())
+            }),
+            coverage: said(&|status| {
+                let Coverage { numerator, denominator } = status.coverage;
+                number::percent_of(numerator as i128, denominator)
+            }),
+            left: said(&|status| {
+                let left = status.budget.left().unwrap_or((0, 1));
+                number::percent_of(left.0, left.1)
+            }),
+        }
+    };
+    engine.parts(state).zip(&state.slo.parts).map(view).collect()
 }
 
 fn touch((touch, measured): &(Touch, Tally)) -> TouchView {

@@ -1,16 +1,17 @@
-//! From an OpenSLO `SLO` to promises of a service: one for each of its objectives.
+//! From an OpenSLO `SLO` to promises of a service: one for each of its objectives, and one of all
+//! of them if it is composite.
+
+mod composite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::measure::{self, Source};
-use super::raw::{
-    Budgeting, OpenIndicator, OpenObjective, OpenSliSpec, OpenSlo, OpenSloSpec, OpenTimeWindow,
-};
+use super::raw::{Budgeting, OpenObjective, OpenSliSpec, OpenSlo, OpenSloSpec, OpenTimeWindow};
 use super::value::PolicyUse;
 use super::{Known, Told, alerts, name_of};
-use crate::model::catalog::{Method, NotificationTarget, Service, UnknownPolicy};
+use crate::model::catalog::{Method, NotificationTarget, Service};
 use crate::model::source::{Measure, Prometheus};
 use crate::model::time::format_duration;
 use crate::model::window::{Calendar, Window};
@@ -23,7 +24,20 @@ use crate::spec::resolve::{self, Context};
 
 type Sli<'a> = (&'a Given<Name>, &'a OpenSliSpec);
 
-/// Builds every objective of one document into its service. Says where each is declared.
+/// What the objectives of one document have in common.
+struct Common<'a> {
+    document: &'a OpenSlo,
+    spec: &'a OpenSloSpec,
+    name: &'a Given<Name>,
+    window: Window,
+    policy: Option<Arc<AlertPolicy>>,
+    targets: Vec<NotificationTarget>,
+    /// How many objectives there are.
+    n: usize,
+}
+
+/// Builds every objective of one document into its service, and what they are together if that is
+/// composite. Says where each is declared.
 pub(super) fn add(
     document: &OpenSlo,
     known: &Known<'_>,
@@ -35,63 +49,93 @@ pub(super) fn add(
     let spec = &given.value;
     let window = window(spec, cx);
     let told = told(spec, known, policies, cx);
-    let sli = indicator(given, known, cx);
+    let measured = composite::indicators(given, known, cx);
     let name = name_of(&document.metadata);
     let Some(service_name) = spec.service.given() else { return Vec::new() };
     resolve::refer("Service", service_name, &cx.services, cx.problems);
     let service = services.iter_mut().find(|service| service.name == service_name.value);
-    let (Some(sli), Some(service), Some(name)) = (sli, service, name) else { return Vec::new() };
+    let (Some(service), Some(name)) = (service, name) else { return Vec::new() };
     let policy = window.as_ref().and_then(|window| policy(&name.value, window, &told, spec, cx));
     let Some(objectives) = spec.objectives.value() else { return Vec::new() };
-    if sli.1.threshold.given().is_some() && objectives.items.len() > 1 {
-        let at = &objectives.items[1].at;
-        let problem = cx.problems.error(at, "a second objective of a threshold metric");
-        problem.expected("exactly one; write an SLO for each");
-    }
-    let mut places = Vec::new();
-    for (n, objective) in objectives.items.iter().enumerate() {
+    let is_composite = measured.is_composite && objectives.items.len() > 1;
+    let targets: Vec<NotificationTarget> = told.into_iter().flat_map(|told| told.targets).collect();
+    let told_of_whole = policy.clone().flatten();
+    // Nobody is told of the objectives of a composite one by one.
+    let each = |of_all: Vec<_>| if is_composite { Vec::new() } else { of_all };
+    let common = window.as_ref().zip(policy).map(|(window, policy)| Common {
+        document,
+        spec,
+        name,
+        window: window.clone(),
+        policy: policy.filter(|_| !is_composite),
+        targets: each(targets.clone()),
+        n: objectives.items.len(),
+    });
+    let mut built = Vec::new();
+    for ((n, objective), sli) in objectives.items.iter().enumerate().zip(measured.slis) {
+        let Some(sli) = sli else { continue };
         let source = measure::source(sli, objective, known, service, cx);
         let promised = objective_of(&objective.value, cx);
         let method = method(spec, objective, window.as_ref(), (&source, service), cx);
-        let Some(id) = id(service, name, n, objectives.items.len(), cx) else { continue };
-        let (Some(source), Some(objective_ppb), Some(method)) = (source, promised, method) else {
-            continue;
-        };
-        let (Some(window), Some(policy)) = (&window, &policy) else { continue };
-        if service.slos.iter().any(|slo| slo.id == id) {
-            let problem = cx.problems.error(&name.at, format!("a second SLO {id}"));
-            problem.expected("a name that no other SLO of the service has");
-            continue;
-        }
-        places.push((id.to_string(), name.at.clone()));
-        let (probes, latency_under, source) = match source {
-            Source::Probe(probe, under) => (vec![probe], under, None),
-            Source::Prometheus(prometheus) => {
-                let counted = counted((&id, name), &prometheus, method, service, cx);
-                let Some(probes) = counted else { continue };
-                (probes, None, Some(model::Source::Prometheus(prometheus)))
-            }
-        };
-        let metadata = document.metadata.value();
-        let own = objective.value.display_name.value().map(|name| name.0.clone());
-        let display = metadata.and_then(|m| m.display_name.value()).map(|name| name.0.clone());
-        service.slos.push(Slo {
-            id,
-            display_name: own.or(display),
-            description: spec.description.value().map(|text| text.0.clone()),
-            probes,
-            latency_under,
-            source,
-            objective: objective_ppb,
-            window: window.clone(),
-            method,
-            unknown: UnknownPolicy::default(),
-            policy: policy.clone(),
-            min_coverage: None,
-            notify: told.iter().flat_map(|told| told.targets.clone()).collect(),
-        });
+        let (Some(common), Some(source)) = (&common, source) else { continue };
+        let Some((objective_ppb, method)) = promised.zip(method) else { continue };
+        built.extend(promise(common, (n, objective), (source, objective_ppb, method), service, cx));
+    }
+    let mut places: Vec<(String, At)> =
+        built.iter().map(|id| (id.to_string(), name.at.clone())).collect();
+    if let Some(common) = common.filter(|common| is_composite && built.len() == common.n) {
+        let whole = Common { policy: told_of_whole, targets, ..common };
+        places.extend(composite::add(&whole, &built, service, cx));
     }
     places
+}
+
+/// The promise of one objective, added to its service.
+fn promise(
+    common: &Common<'_>,
+    (n, objective): (usize, &Given<OpenObjective>),
+    (source, objective_ppb, method): (Source, Objective, Method),
+    service: &mut Service,
+    cx: &mut Context,
+) -> Option<SloId> {
+    let Common { document, spec, name, .. } = common;
+    let id = id(service, name, n, common.n, cx)?;
+    is_free(&id, name, service, cx)?;
+    let (probes, latency_under, source) = match source {
+        Source::Probe(probe, under) => (vec![probe], under, None),
+        Source::Prometheus(prometheus) => {
+            let probes = counted((&id, name), &prometheus, method, service, cx)?;
+            (probes, None, Some(model::Source::Prometheus(prometheus)))
+        }
+    };
+    let own = objective.value.display_name.value().map(|name| name.0.clone());
+    service.slos.push(Slo {
+        display_name: own.or(display_name(document)),
+        description: spec.description.value().map(|text| text.0.clone()),
+        probes,
+        latency_under,
+        source,
+        method,
+        policy: common.policy.clone(),
+        notify: common.targets.clone(),
+        ..Slo::new(id.clone(), objective_ppb, common.window.clone())
+    });
+    Some(id)
+}
+
+fn display_name(document: &OpenSlo) -> Option<String> {
+    let metadata = document.metadata.value();
+    metadata.and_then(|m| m.display_name.value()).map(|name| name.0.clone())
+}
+
+/// Reports a name that another SLO of the service has.
+fn is_free(id: &SloId, name: &Given<Name>, service: &Service, cx: &mut Context) -> Option<()> {
+    if service.slos.iter().all(|slo| slo.id != *id) {
+        return Some(());
+    }
+    let problem = cx.problems.error(&name.at, format!("a second SLO {id}"));
+    problem.expected("a name that no other SLO of the service has");
+    None
 }
 
 /// What counts for an SLO that a Prometheus measures, added to the probes of the service: a
@@ -149,57 +193,6 @@ fn id(
             None
         }
     }
-}
-
-/// What is measured, at the level of the whole SLO.
-fn indicator<'a>(
-    given: &'a Given<OpenSloSpec>,
-    known: &Known<'a>,
-    cx: &mut Context,
-) -> Option<Sli<'a>> {
-    let spec = &given.value;
-    let objectives = spec.objectives.value().map(|list| list.items.as_slice()).unwrap_or_default();
-    let mut composite = false;
-    for objective in objectives {
-        let raw = &objective.value;
-        let keys = [
-            ("indicator", raw.indicator.given().map(|given| &given.at)),
-            ("indicatorRef", raw.indicator_ref.given().map(|given| &given.at)),
-            ("compositeWeight", raw.weight.given().map(|given| &given.at)),
-        ];
-        for (key, at) in keys {
-            if let Some(at) = at {
-                composite = true;
-                let message = format!("`{key}` in an objective: composite SLOs are not executed");
-                let problem = cx.problems.error(at, message);
-                problem.expected("`indicator` or `indicatorRef` of the SLO as a whole");
-            }
-        }
-    }
-    match (&spec.indicator, &spec.indicator_ref) {
-        (Field::Given(_), Field::Given(reference)) => {
-            let problem = cx.problems.error(&reference.at, "`indicatorRef` beside `indicator`");
-            problem.expected("one of the two");
-            None
-        }
-        (Field::Given(inline), _) => inline_sli(&inline.value),
-        (_, Field::Given(reference)) => {
-            let sli = known.slis.find(reference, cx.problems)?;
-            Some((name_of(&sli.metadata)?, sli.spec.value()?))
-        }
-        (Field::Absent, Field::Absent) => {
-            if !composite {
-                let problem = cx.problems.error(&given.at, "an SLO that measures nothing");
-                problem.expected("`indicator` or `indicatorRef`");
-            }
-            None
-        }
-        _ => None,
-    }
-}
-
-fn inline_sli(inline: &OpenIndicator) -> Option<Sli<'_>> {
-    Some((name_of(&inline.metadata)?, inline.spec.value()?))
 }
 
 /// The promised share.

@@ -149,6 +149,42 @@ fn each_objective_of_a_ratio_is_an_slo_of_its_own() {
 }
 
 #[test]
+fn a_composite_is_made_of_its_objectives() {
+    let catalog = catalog(include_str!("../../../slo-specs/openslo/journey.yaml"));
+    let service = catalog.service("shop").expect("there");
+    let ids: Vec<_> = service.slos.iter().map(|slo| slo.id.name()).collect();
+    let (all, minutes) = ids.split_at(4);
+    assert_eq!(all, ["journey", "journey-1", "journey-2", "journey-3"]);
+    assert_eq!(minutes, ["journey-minutes", "journey-minutes-1", "journey-minutes-2"]);
+    let journey = &service.slos[0];
+    let parts: Vec<_> =
+        journey.parts.iter().map(|p| (p.slo.name().to_owned(), p.weight.to_string())).collect();
+    let part = |name: &str, weight: &str| (name.to_owned(), weight.to_owned());
+    assert_eq!(parts, [part("journey-1", "1"), part("journey-2", "1"), part("journey-3", "0.5")]);
+    assert_eq!(journey.objective.to_string(), "99.9%", "the strictest");
+    let probes: Vec<_> = journey.probes.iter().map(|probe| probe.as_str()).collect();
+    assert_eq!(probes, ["shop/browse", "shop/login", "shop/pay"]);
+    assert!(journey.policy.is_some() && !journey.notify.is_empty());
+    for (slo, objective) in service.slos[1..4].iter().zip(["99.9%", "99.9%", "99%"]) {
+        assert_eq!(slo.objective.to_string(), objective);
+        assert_eq!((&slo.policy, slo.notify.len(), slo.parts.len()), (&None, 0, 0), "told as one");
+        assert_eq!(slo.window, journey.window);
+    }
+    assert_eq!(service.slos[3].latency_under, Some(Duration::from_millis(500)));
+    assert_eq!(service.promise().map(|slo| slo.id.name()), Some("journey-minutes-2"));
+    assert!(matches!(service.slos[4].method, Method::Timeslices { .. }));
+}
+
+#[test]
+fn a_single_objective_with_its_own_indicator_is_an_ordinary_slo() {
+    let sli = document("SLI", "x", &ratio(PROBE));
+    let text = slo("indicatorRef: x").replace("indicatorRef: x, ", "");
+    let text = text.replace("{target: 0.99}", "{target: 0.99, indicatorRef: x}") + &sli;
+    let slo = only(&text);
+    assert_eq!((slo.id.as_str(), slo.parts.len(), slo.probes.len()), ("web/s", 0, 1));
+}
+
+#[test]
 fn thresholds_on_a_probe_are_latencies_in_seconds_to_the_microsecond() {
     let under = |op: &str, value: &str| {
         let text = slo(&format!(

@@ -158,11 +158,14 @@ pub(super) fn end(raw: &raw::Correction) -> Option<&At> {
     raw.spec.value().and_then(|spec| at(&spec.to))
 }
 
+/// Every SLO, with those that it is made of.
+pub(super) type Promised = BTreeMap<SloId, Vec<SloId>>;
+
 /// Builds every Correction, in name order; none if something in one was wrong. `promised` are the
 /// SLOs, and whether those are all.
 pub(super) fn corrections(
     raws: &[raw::Correction],
-    promised: (BTreeSet<SloId>, bool),
+    promised: (Promised, bool),
     cx: &mut Context,
 ) -> Option<Vec<Arc<Correction>>> {
     let known = names("Correction", raws.iter().map(|raw| raw.name()), cx.problems);
@@ -178,7 +181,7 @@ pub(super) fn corrections(
 fn correction(
     raw: &raw::Correction,
     known: &Names,
-    promised: &(BTreeSet<SloId>, bool),
+    promised: &(Promised, bool),
     cx: &mut Context,
 ) -> Option<Correction> {
     let given = raw.spec.given()?;
@@ -217,7 +220,7 @@ fn correction(
 
 fn set(
     given: &Given<raw::CorrectionSpec>,
-    (promised, complete): &(BTreeSet<SloId>, bool),
+    (promised, complete): &(Promised, bool),
     problems: &mut Problems,
 ) -> Option<Act> {
     let spec = &given.value;
@@ -225,8 +228,8 @@ fn set(
     let slo = wanted(&spec.slo, "outcome", given, "slo", problems);
     let from = wanted(&spec.from, "outcome", given, "from", problems);
     let to = wanted(&spec.to, "outcome", given, "to", problems);
-    if let Some(slo) = slo.filter(|slo| *complete && !promised.contains(&slo.value)) {
-        let known = || promised.iter().map(SloId::as_str);
+    if let Some(slo) = slo.filter(|slo| *complete && !promised.contains_key(&slo.value)) {
+        let known = || promised.keys().map(SloId::as_str);
         let of_service = |id: &&str| id.split('/').next() == Some(slo.value.service());
         let near: Vec<&str> = known().filter(of_service).take(8).collect();
         let problem = problems.error(&slo.at, format!("unknown SLO {:?}", slo.value.as_str()));
@@ -234,6 +237,13 @@ fn set(
             problem.expected(format!("one of {}", quoted(near)));
         }
         problem.maybe_hint(did_you_mean(slo.value.as_str(), known()));
+    }
+    let parts = slo.and_then(|slo| promised.get(&slo.value)).filter(|parts| !parts.is_empty());
+    if let Some((slo, parts)) = slo.zip(parts) {
+        let message = format!("{} is made of others and has no slots of its own", slo.value);
+        let parts = parts.iter().map(SloId::as_str);
+        problems.error(&slo.at, message).expected(format!("one of {}", quoted(parts)));
+        return None;
     }
     let (slo, from, to) = (slo?, from?, to?);
     let to = ordered(from.value, to, "from", problems)?;

@@ -113,7 +113,11 @@ pub(super) fn catalog(
     let all = (services.as_slice(), whole && well);
     let agreements = agreement::agreements(&documents.agreements, all, applications, &mut cx);
     let promised = services.iter().flat_map(|service| &service.slos);
-    let promised = (promised.map(|slo| slo.id.clone()).collect(), whole && well);
+    let promised = promised.map(|slo| {
+        let parts = slo.parts.iter().map(|part| part.slo.clone());
+        (slo.id.clone(), parts.collect())
+    });
+    let promised = (promised.collect(), whole && well);
     let corrections = amend::corrections(&documents.corrections, promised, &mut cx);
     if !whole || !well {
         return None;

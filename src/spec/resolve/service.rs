@@ -281,6 +281,7 @@ fn slo(
         probes: ids,
         latency_under: latency?,
         source: source.as_ref().and_then(|probe| probe.check.source().cloned()),
+        parts: Vec::new(),
         objective: *raw.objective.value()?,
         window: window?,
         method: method?,

@@ -389,16 +389,113 @@ fn secrets_of_a_data_source_are_refused_and_not_repeated() {
     check(&other, &["warning spec.type: no SLI can use a source of type \"Datadog\""]);
 }
 
+/// A composite SLO over the SLIs `a` and `b`, with these objectives.
+fn composite(method: &str, objectives: &str) -> String {
+    let sli = |name: &str| {
+        document("SLI", name, &ratio(&PROBE.replace(":1", &format!(":{}", name.len()))))
+    };
+    let spec = format!(
+        "{{service: web, timeWindow: {WINDOW}, budgetingMethod: {method}, objectives: [{objectives}]}}"
+    );
+    [document("SLO", "s", &spec), SERVICE.to_owned(), sli("a"), sli("bb")].concat()
+}
+
 #[test]
-fn composite_objectives_are_refused_by_their_keys() {
-    let text =
-        slo("indicator: null, objectives: [{target: 0.9, indicatorRef: x, compositeWeight: 2}]");
-    let problems = read(&text).expect_err("refused");
-    let told = told(&problems);
-    for key in ["indicatorRef", "compositeWeight"] {
-        let line = format!(
-            "spec.objectives[0].{key}: `{key}` in an objective: composite SLOs are not executed"
-        );
-        assert!(told.contains(&line), "{told}");
-    }
+fn composites_are_held_to_the_rules_of_the_specification_and_of_the_sdk() {
+    let with = |keys: &str| composite("Occurrences", keys);
+    let (a, b) = ("{target: 0.99, indicatorRef: a}", "{target: 0.9, indicatorRef: bb}");
+    check(&with(&format!("{a}, {b}")), &[]);
+    let weight = |weight: &str| {
+        with(&format!("{a}, {{target: 0.9, indicatorRef: bb, compositeWeight: {weight}}}"))
+    };
+    check(&weight("0.5"), &[]);
+    let place = "spec.objectives[1].compositeWeight";
+    check(&weight("0"), &[&format!("{place}: a weight of 0")]);
+    check(&weight("-1"), &[&format!("{place}: the number \"-1\" as `compositeWeight`")]);
+    check(&weight(".inf"), &[&format!("{place}: the number \".inf\" as `compositeWeight`")]);
+    // Every objective measures something, and one thing.
+    check(
+        &with(&format!("{a}, {{target: 0.9}}")),
+        &["spec.objectives[1]: an objective of a composite SLO that measures nothing"],
+    );
+    let inline = format!("{{metadata: {{name: p}}, spec: {}}}", ratio(PROBE));
+    check(
+        &with(&format!("{a}, {{target: 0.9, indicatorRef: bb, indicator: {inline}}}")),
+        &["spec.objectives[1].indicatorRef: `indicatorRef` beside `indicator`"],
+    );
+    check(
+        &with(&format!("{a}, {{target: 0.9, indicatorRef: c}}")),
+        &["spec.objectives[1].indicatorRef: unknown SLI \"c\""],
+    );
+    // It is the objectives that say what is measured, or the SLO.
+    let both =
+        slo(&format!("indicator: {inline}, objectives: [{{target: 0.9, indicator: {inline}}}]"));
+    check(
+        &both,
+        &["spec.objectives[0].indicator: `indicator` in an objective beside that of the SLO"],
+    );
+    // A weight weighs against others.
+    let lone = "`compositeWeight` in an SLO that is not composite";
+    check(
+        &slo("objectives: [{target: 0.9, compositeWeight: 2}, {target: 0.99}]"),
+        &[&format!("spec.objectives[0].compositeWeight: {lone}")],
+    );
+    check(
+        &with("{target: 0.9, indicatorRef: a, compositeWeight: 2}"),
+        &[&format!("spec.objectives[0].compositeWeight: {lone}")],
+    );
+    // Each threshold has its own operator and value; a ratio has none.
+    let threshold = format!("{{metadata: {{name: t}}, spec: {{thresholdMetric: {PROBE}}}}}");
+    let told = "an objective of a threshold metric";
+    check(
+        &with(&format!("{a}, {{target: 0.9, indicator: {threshold}}}")),
+        &[
+            &format!("spec.objectives[1]: no `op` in {told}"),
+            &format!("spec.objectives[1]: no `value` in {told}"),
+        ],
+    );
+    check(
+        &with(&format!("{a}, {{target: 0.9, op: lte, value: 0.3, indicatorRef: bb}}")),
+        &[
+            "spec.objectives[1].op: `op` in an objective of a ratio",
+            "spec.objectives[1].value: `value` in an objective of a ratio",
+        ],
+    );
+}
+
+#[test]
+fn slices_of_a_composite_are_those_of_every_objective() {
+    let of = |name: &str, window: &str, target: &str| {
+        format!("{{target: 0.9, indicatorRef: {name}{window}{target}}}")
+    };
+    let (one, five) = (", timeSliceWindow: 1m", ", timeSliceWindow: 5m");
+    let target = ", timeSliceTarget: 0.9";
+    let both = |method: &str, a: &str, b: &str| composite(method, &format!("{a}, {b}"));
+    check(&both("Timeslices", &of("a", one, target), &of("bb", one, ", timeSliceTarget: 1")), &[]);
+    check(&both("RatioTimeslices", &of("a", one, ""), &of("bb", one, "")), &[]);
+    let other = "another slice than that of the first objective";
+    check(
+        &both("RatioTimeslices", &of("a", one, ""), &of("bb", five, "")),
+        &[&format!("spec.objectives[1].timeSliceWindow: {other}")],
+    );
+    check(
+        &both("Timeslices", &of("a", one, target), &of("bb", one, "")),
+        &["spec.objectives[1]: missing key `timeSliceTarget`"],
+    );
+}
+
+#[test]
+fn names_of_a_composite_and_of_its_objectives_are_their_own() {
+    let objectives = "{target: 0.99, indicatorRef: a}, {target: 0.9, indicatorRef: bb}";
+    let text = composite("Occurrences", objectives);
+    let other = slo("objectives: [{target: 0.9}]").replace("name: s}", "name: s-2}");
+    let other = other.split("---\napiVersion: openslo/v1\nkind: Service").next().expect("a part");
+    check(&format!("{text}{other}"), &["metadata.name: a second SLO web/s-2"]);
+    let correction = "---\napiVersion: nines/v1\nkind: Correction\nmetadata: {name: c}\n\
+                      spec: {slo: web/s, from: 2026-01-01T00:00:00Z, to: 2026-01-01T01:00:00Z, \
+                      outcome: excluded, reason: r, author: a}\n";
+    check(
+        &format!("{text}{correction}"),
+        &["spec.slo: web/s is made of others and has no slots of its own"],
+    );
 }

@@ -1,0 +1,315 @@
+//! An OpenSLO composite through the real binary: the shipped example, over events whose verdicts
+//! are known to the second and to the millionth of an event.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::daemon::nines;
+use crate::harness::{Behaviour, Daemon, Target, promtool, scratch, until};
+
+const SOON: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(300);
+const SPECS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slo-specs/openslo/journey.yaml");
+
+/// Events of one SLO each ten seconds: what they were from when to when.
+fn events(slo: &str, stretches: &[(&str, &str, &str)]) -> String {
+    let line = |(outcome, from, to): &(&str, &str, &str)| {
+        format!(
+            "{{\"slo\":\"shop/{slo}\",\"from\":\"2026-01-{from}Z\",\"to\":\"2026-01-{to}Z\",\
+             \"every\":\"10s\",\"outcome\":\"{outcome}\"}}\n"
+        )
+    };
+    stretches.iter().map(line).collect()
+}
+
+fn replayed(events: &str) -> Value {
+    let directory = scratch("composite");
+    let file = directory.path().join("events.ndjson");
+    std::fs::write(&file, events).expect("a file of events");
+    let file = file.to_str().expect("a path of text");
+    let args = ["backtest", "--specs", SPECS, "--events", file, "--format", "json"];
+    let ran = nines(&args, LIMIT);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    serde_json::from_str(&ran.stdout).expect("JSON on stdout")
+}
+
+fn of<'a>(all: &'a Value, slo: &str) -> &'a Value {
+    let id = format!("shop/{slo}");
+    let found = all["slos"].as_array().expect("SLOs").iter().find(|one| one["slo"] == id);
+    found.unwrap_or_else(|| panic!("no {id} in {all}"))
+}
+
+fn last(slo: &Value) -> &Value {
+    slo["states"].as_array().and_then(|states| states.last()).expect("a last state")
+}
+
+#[test]
+fn failures_that_page_nobody_alone_page_together() {
+    // Ten slow pages at half weight, then three failed payments and three failed logins: of the
+    // hour's 360 events, 14.4 x 0.1 % is 5.184; ten slow pages burn 0.5 * 10 / 3.6 = 1.39, so the
+    // fifth failure is the one above 14.4. An hour later the first has left.
+    let login = events(
+        "journey-1",
+        &[
+            ("good", "01T00:00:00", "31T00:00:30"),
+            ("bad", "31T00:00:30", "31T00:01:00"),
+            ("good", "31T00:01:00", "31T01:10:00"),
+        ],
+    );
+    let pay = events(
+        "journey-2",
+        &[
+            ("good", "01T00:00:00", "31T00:00:00"),
+            ("bad", "31T00:00:00", "31T00:00:30"),
+            ("good", "31T00:00:30", "31T01:10:00"),
+        ],
+    );
+    let browse = events(
+        "journey-3",
+        &[
+            ("good", "01T00:00:00", "30T23:50:00"),
+            ("bad", "30T23:50:00", "30T23:51:40"),
+            ("good", "30T23:51:40", "31T01:10:00"),
+        ],
+    );
+    let all = replayed(&[login, pay, browse].concat());
+    let journey = of(&all, "journey");
+    let pages = journey["pages"].as_array().expect("pages");
+    assert_eq!(pages.len(), 1, "{pages:?}");
+    assert_eq!(pages[0]["on"], "2026-01-31T00:00:41Z");
+    assert_eq!(pages[0]["off"], "2026-01-31T01:00:01Z");
+    // 3 + 3 + 0.5 * 10 / 10 of the 259.2 events that 99.9 % of thirty days allow.
+    let state = last(journey);
+    assert_eq!(state["budget"]["spent_events"], "6.5");
+    assert_eq!(state["budget"]["total_events"], "259.2");
+    assert_eq!(state["budget"]["spent_ratio"], "0.02507716");
+    assert_eq!(state["budget"]["left_ratio"], "0.974922839");
+    assert_eq!(state["sli"], "0.999974922");
+    assert_eq!((&state["coverage"], &state["accounting"]), (&"1".into(), &"within budget".into()));
+    // Each objective is an SLO of its own, and nobody is told of it alone.
+    for (name, spent) in [("journey-1", 3), ("journey-2", 3), ("journey-3", 10)] {
+        let one = of(&all, name);
+        assert_eq!(last(one)["budget"]["spent_events"], spent, "{name}");
+        assert_eq!(one["pages"], serde_json::json!([]), "{name}");
+    }
+}
+
+#[test]
+fn a_minute_in_which_several_steps_fail_is_bad_once() {
+    let minutes = |slo, until| {
+        events(
+            slo,
+            &[
+                ("good", "01T00:00:00", "31T00:00:00"),
+                ("bad", "31T00:00:00", until),
+                ("good", until, "31T01:00:00"),
+            ],
+        )
+    };
+    let all = replayed(
+        &(minutes("journey-minutes-1", "31T00:01:00")
+            + &minutes("journey-minutes-2", "31T00:02:00")),
+    );
+    let state = last(of(&all, "journey-minutes"));
+    // Two minutes, one of which the laxer objective alone finds bad: half as expensive.
+    assert_eq!((&state["bad"], &state["parts_per_event"]), (&2_000_000.into(), &1_000_000.into()));
+    assert_eq!(state["budget"]["spent_events"], "1.5");
+    let alone =
+        ["journey-minutes-1", "journey-minutes-2"].map(|slo| last(of(&all, slo))["bad"].clone());
+    assert_eq!(alone, [Value::from(1), Value::from(2)]);
+}
+
+#[test]
+fn a_step_without_data_leaves_the_journey_without_a_number() {
+    let good = [("good", "01T00:00:00", "31T01:00:00")];
+    let all = replayed(&(events("journey-1", &good) + &events("journey-2", &good)));
+    let state = last(of(&all, "journey"));
+    assert_eq!((&state["sli"], &state["accounting"]), (&Value::Null, &"no data".into()));
+    assert_eq!(state["coverage"], "0");
+    assert_eq!(last(of(&all, "journey-1"))["sli"], "1");
+}
+
+#[test]
+fn events_are_those_of_the_steps_and_check_tells_what_each_costs() {
+    let directory = scratch("composite");
+    let file = directory.path().join("events.ndjson");
+    std::fs::write(&file, events("journey", &[("good", "01T00:00:00", "02T00:00:00")]))
+        .expect("a file of events");
+    let file = file.to_str().expect("a path of text");
+    let ran = nines(&["backtest", "--specs", SPECS, "--events", file], LIMIT);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    let told = "shop/journey is made of shop/journey-1, shop/journey-2, shop/journey-3";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    let ran = nines(&["check", "--specs", SPECS], LIMIT);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    for line in [
+        "shop/journey: 99.9% over 30d",
+        "one failed probe costs 0.38 %",
+        "page: 1h on failing probe 6",
+        "shop/journey-3: 99% over 30d",
+    ] {
+        assert!(ran.stdout.contains(line), "{line} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_report_tells_what_the_steps_cost_together() {
+    let stretches = |bad_from, bad_to| {
+        [
+            ("good", "01T00:00:00", bad_from),
+            ("bad", bad_from, bad_to),
+            ("good", bad_to, "31T01:00:00"),
+        ]
+    };
+    let all = [
+        events("journey-1", &stretches("10T00:00:00", "10T00:10:00")),
+        events("journey-2", &stretches("20T00:00:00", "20T00:05:00")),
+        events("journey-3", &stretches("25T00:00:00", "25T00:10:00")),
+    ];
+    let directory = scratch("composite");
+    let file = directory.path().join("events.ndjson");
+    std::fs::write(&file, all.concat()).expect("a file of events");
+    let file = file.to_str().expect("a path of text");
+    let args = ["report", "--specs", SPECS, "--events", file, "--service", "shop"];
+    let args = [&args[..], &["--period", "2026-01", "--format", "json"]].concat();
+    let ran = nines(&args, LIMIT);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let slos = report["slos"].as_array().expect("SLOs");
+    let journey = slos.iter().find(|one| one["slo"] == "shop/journey").expect("the journey");
+    // 60 + 30 + 60 * 0.5 / 10 of what 0.1 % of the busiest step's events allow.
+    assert_eq!(journey["budget"]["spent_events"], "93", "{journey}");
+    assert_eq!(journey["kept"], "open", "the month is not over");
+    let costs: Vec<&Value> = journey["incidents"]
+        .as_array()
+        .expect("incidents")
+        .iter()
+        .map(|incident| &incident["bad_events"])
+        .collect();
+    assert_eq!(costs, ["60", "30", "3"]);
+}
+
+#[test]
+fn prometheus_reads_the_rules_of_a_journey() {
+    let directory = scratch("composite");
+    let file = directory.path().join("rules.yaml");
+    let ran = nines(&["rules", "--specs", SPECS], LIMIT);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    std::fs::write(&file, &ran.stdout).expect("a file of rules");
+    promtool::check_rules(&file);
+    // A tenth of what a failure of the strictest costs, at half the weight.
+    let browse = "nines_slo_bad_total{slo=\"shop/journey-3\"}[1h]";
+    for text in [browse, ") * 0.05", "+ on (slo_service, team)", "label_replace("] {
+        assert!(ran.stdout.contains(text), "{text} in {}", ran.stdout);
+    }
+}
+
+/// A journey of two steps on one server, whose budget is a tenth and a fifth of an hour's probes.
+fn journey(url: &str) -> String {
+    let step = |name: &str, target: &str| {
+        format!(
+            "    - target: {target}
+      indicator:
+        metadata: {{name: {name}}}
+        spec:
+          ratioMetric:
+            good: &{name}
+              metricSource:
+                type: nines
+                spec: {{http: {{url: \"{url}/{name}\"}}, interval: 200ms}}
+            total: *{name}
+"
+        )
+    };
+    format!(
+        "apiVersion: openslo/v1
+kind: Service
+metadata: {{name: shop}}
+spec: {{}}
+---
+apiVersion: openslo/v1
+kind: SLO
+metadata: {{name: journey}}
+spec:
+  service: shop
+  timeWindow: [{{duration: 1h, isRolling: true}}]
+  budgetingMethod: Occurrences
+  objectives:
+{login}{pay}  alertPolicies:
+    - kind: AlertPolicy
+      metadata: {{name: burn}}
+      spec:
+        alertWhenBreaching: true
+        conditions:
+          - kind: AlertCondition
+            metadata: {{name: burn}}
+            spec:
+              severity: page
+              condition: {{kind: burnrate, op: gt, threshold: 1, lookbackWindow: 1m}}
+        notificationTargets:
+          - kind: AlertNotificationTarget
+            metadata: {{name: nobody}}
+            spec: {{target: none}}
+",
+        login = step("login", "0.9"),
+        pay = step("pay", "0.8"),
+    )
+}
+
+#[test]
+fn a_running_daemon_tells_of_a_journey_and_of_its_steps() {
+    let target = Target::start();
+    let url = target.url();
+    let mut daemon = Daemon::start(&journey(url.trim_end_matches('/')), &[]);
+    let slo = |daemon: &Daemon, name: &str| {
+        let answer = daemon.get(&format!("/api/v1/slos/shop/{name}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["slo"].clone()
+    };
+    let good = |slo: &Value| slo["status"]["sli"] == "1" && slo["status"]["coverage"] != "0";
+    let now = until("a journey", SOON, || Some(slo(&daemon, "journey")).filter(good));
+    let parts = serde_json::json!([
+        {"slo": "shop/journey-1", "weight": "1"}, {"slo": "shop/journey-2", "weight": "1"},
+    ]);
+    assert_eq!((&now["parts"], &now["objective"]), (&parts, &"0.9".into()));
+    target.behave_at("/pay", Behaviour::Status(503));
+    let pages = |slo: &Value| {
+        let alerts = slo["alerts"].as_array().into_iter().flatten();
+        let mut burn = alerts.filter(|alert| alert["name"] == "NinesErrorBudgetBurnFast");
+        burn.next().is_some_and(|alert| alert["firing"] == true)
+    };
+    let now = until("a page", SOON, || Some(slo(&daemon, "journey")).filter(pages));
+    assert_ne!(now["status"]["sli"], "1", "a bad event of a step is never 100 %");
+    let [login, pay] = ["journey-1", "journey-2"].map(|name| slo(&daemon, name));
+    assert_eq!((&login["status"]["bad"], &login["alerts"]), (&0.into(), &Value::Array(Vec::new())));
+    assert!(pay["status"]["bad"].as_u64() > Some(0), "{pay}");
+    let page = daemon.get("/slo/shop/journey").text();
+    for text in ["Made of", "/slo/shop/journey-2", "journey-1"] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+    let shown = nines(&["slo", "show", "shop/journey", "--url", &daemon.url()], LIMIT);
+    assert!(shown.stdout.contains("shop/journey-2, weight 1"), "{}{}", shown.stdout, shown.stderr);
+    let exposed = daemon.get("/metrics").text();
+    for series in
+        ["nines_slo_bad_total", "nines_slo_sli_ratio", "nines_slo_error_budget_left_ratio"]
+    {
+        let series = format!("{series}{{slo=\"shop/journey\"");
+        assert!(exposed.contains(&series), "{series} in {exposed}");
+    }
+    // A restart goes on with the same page and forgets nothing.
+    let bad = |slo: &Value| slo["status"]["bad"].as_u64().unwrap_or_default();
+    let (before, on) = (bad(&now), now["alerts"][0]["on"].clone());
+    daemon.kill();
+    daemon.restart();
+    let again = until("the page again", SOON, || Some(slo(&daemon, "journey")).filter(pages));
+    assert!(bad(&again) >= before, "{again} after {now}");
+    assert_eq!(again["alerts"][0]["on"], on);
+    let report = daemon.get("/api/v1/reports/service/shop?period=last-1d").json();
+    let told = report["slos"].as_array().into_iter().flatten();
+    let mut journey = told.filter(|one| one["slo"] == "shop/journey");
+    let incidents = journey.next().and_then(|one| one["incidents"].as_array().cloned());
+    let incidents = incidents.unwrap_or_default();
+    assert!(!incidents.is_empty(), "{report}");
+    assert_eq!(incidents[0]["reasons"][0]["reason"], "status", "{incidents:?}");
+}

@@ -97,13 +97,10 @@ impl SloState {
         steady
     }
 
-    /// Whether all that is looked back at from a tick was promised as it is now.
-    pub(super) fn promised_alike(&self, at: Timestamp) -> bool {
-        match self.revisions() {
-            [] => true,
-            [only] => only.from <= at,
-            [.., last] => last.from <= at.minus(self.account.memory),
-        }
+    /// Whether it never promised anything else than it does now.
+    pub(super) fn promised_always(&self) -> bool {
+        let revisions = self.revisions();
+        revisions.len() <= 1 && revisions.iter().all(|only| only.from == Timestamp::MIN)
     }
 
     /// The SLO as it was promised at a tick.

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 
 #[path = "blackbox.rs"]
 mod blackbox;
+#[allow(clippy::duplicate_mod, reason = "the tests have two benches that start programs")]
 #[path = "outside.rs"]
 mod outside;
 

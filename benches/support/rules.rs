@@ -26,6 +26,7 @@ use nines::serve::exposition::{Exposition, Format};
 use nines::serve::metrics;
 use tokio::time::Instant;
 
+#[allow(clippy::duplicate_mod, reason = "the tests have two benches that start programs")]
 #[path = "outside.rs"]
 mod outside;
 
@@ -79,6 +80,7 @@ impl fmt::Display for Figures {
         writeln!(f, "{}, {} rules each", self.setting, self.n_rules)?;
         writeln!(f, "engine:     {ours:8.2} µs CPU per SLO and evaluation ({})", self.ours.n)?;
         writeln!(f, "Prometheus: {theirs:8.2} µs CPU per SLO and evaluation ({})", self.theirs.n)?;
+        writeln!(f, "the rules found {} SLOs", self.n_recorded)?;
         write!(f, "the rules take {:.0} times the engine's CPU", theirs / ours.max(0.001))
     }
 }

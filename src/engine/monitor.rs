@@ -496,7 +496,7 @@ impl Engine {
         // itself.
         let own = state.amendments == Amendments::default()
             && state.account.intervals.is_empty()
-            && at.is_some_and(|at| state.promised_alike(at));
+            && state.revisions().is_empty();
         let until = measured.filter(|_| untold && own).map(|until| until.min(known));
         let state = &mut self.slos[slo];
         state.steady = state.steady.at_most(until);

@@ -102,15 +102,6 @@ impl SloState {
         steady
     }
 
-    /// Whether all that is looked back at from a tick was promised as it is now.
-    pub(super) fn promised_alike(&self, at: Timestamp) -> bool {
-        match self.revisions() {
-            [] => true,
-            [only] => only.from <= at,
-            [.., last] => last.from <= at.minus(self.account.memory),
-        }
-    }
-
     /// The SLO as it was promised at a tick.
     pub fn slo_at(&self, at: Timestamp) -> Cow<'_, Slo> {
         let latest = self.revisions().last().is_none_or(|latest| latest.from <= at);

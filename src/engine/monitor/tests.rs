@@ -539,21 +539,3 @@ fn a_good_answer_of_unknown_latency_says_nothing_about_a_threshold() {
         .collect();
     assert_eq!(totals, [Tally::of(Outcome::Good, 2), Tally::of(Outcome::Unknown, 1)]);
 }
-
-#[test]
-fn an_slo_that_never_promised_anything_else_is_looked_at_where_a_slot_comes() {
-    let catalog = catalog([5, 5], UnknownPolicy::Exclude, ShortThreshold::Same);
-    let mut engine = engine(&catalog);
-    let mut effects = engine.start(|_| at(0), at(0));
-    for due in (0..1_000).step_by(5) {
-        for series in [1, 2] {
-            engine.observe(observation(series, due, Verdict::Good, 20), &mut effects);
-        }
-        engine.tick(at(due + 1));
-    }
-    for state in &engine.slos {
-        assert_eq!(state.revisions().len(), 1, "a start notes what is promised");
-        assert!(state.steady.holds_at(at(999)), "{:?}", state.steady);
-        assert!(!state.steady.holds_at(at(1_001)), "{:?}", state.steady);
-    }
-}

@@ -496,7 +496,7 @@ impl Engine {
         // itself.
         let own = state.amendments == Amendments::default()
             && state.account.intervals.is_empty()
-            && state.revisions().is_empty();
+            && state.promised_always();
         let until = measured.filter(|_| untold && own).map(|until| until.min(known));
         let state = &mut self.slos[slo];
         state.steady = state.steady.at_most(until);
@@ -509,7 +509,9 @@ impl Engine {
         let lines = state.account.lines.iter().map(|line| &self.lines[*line].roll);
         let known = lines.filter_map(Roll::next_due).min();
         let missing = self.histories(state).window(self.quiet(state), now).known() == 0;
-        *status == fresh && !exhausted && !missing && known >= Some(now)
+        // One that alerts nobody may be exhausted for as long as it likes.
+        let to_tell = !state.alerts.is_empty() && (exhausted || missing);
+        *status == fresh && !to_tell && known >= Some(now)
     }
 
     /// Closes slices up to the last full ten minutes that are completely known.

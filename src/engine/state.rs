@@ -102,6 +102,12 @@ impl SloState {
         steady
     }
 
+    /// Whether it never promised anything else than it does now.
+    pub(super) fn promised_always(&self) -> bool {
+        let revisions = self.revisions();
+        revisions.len() <= 1 && revisions.iter().all(|only| only.from == Timestamp::MIN)
+    }
+
     /// The SLO as it was promised at a tick.
     pub fn slo_at(&self, at: Timestamp) -> Cow<'_, Slo> {
         let latest = self.revisions().last().is_none_or(|latest| latest.from <= at);

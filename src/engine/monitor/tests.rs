@@ -539,3 +539,44 @@ fn a_good_answer_of_unknown_latency_says_nothing_about_a_threshold() {
         .collect();
     assert_eq!(totals, [Tally::of(Outcome::Good, 2), Tally::of(Outcome::Unknown, 1)]);
 }
+
+#[test]
+fn an_slo_that_never_promised_anything_else_is_looked_at_where_a_slot_comes() {
+    let catalog = catalog([5, 5], UnknownPolicy::Exclude, ShortThreshold::Same);
+    let mut engine = engine(&catalog);
+    let mut effects = engine.start(|_| at(0), at(0));
+    for due in (0..1_000).step_by(5) {
+        for series in [1, 2] {
+            engine.observe(observation(series, due, Verdict::Good, 20), &mut effects);
+        }
+        engine.tick(at(due + 1));
+    }
+    for state in &engine.slos {
+        assert_eq!(state.revisions().len(), 1, "a start notes what is promised");
+        assert!(state.steady.holds_at(at(999)), "{:?}", state.steady);
+        assert!(!state.steady.holds_at(at(1_001)), "{:?}", state.steady);
+    }
+}
+
+#[test]
+fn an_exhausted_slo_that_alerts_nobody_is_not_looked_at_for_that() {
+    let mut catalog = catalog([5, 5], UnknownPolicy::Exclude, ShortThreshold::Same);
+    let quiet = Arc::make_mut(&mut catalog);
+    quiet.services[0].slos.iter_mut().for_each(|slo| slo.policy = None);
+    let mut engine = engine(&catalog);
+    let mut effects = engine.start(|_| at(0), at(0));
+    // What a tick that does not look leaves is compared with a real one, in builds that check.
+    for second in 0..1_200 {
+        for series in [1, 2] {
+            let verdict = match second {
+                ..300 => Verdict::Bad(BadReason::Status),
+                _ => Verdict::Good,
+            };
+            if second % 5 == 0 {
+                engine.observe(observation(series, second, verdict, 20), &mut effects);
+            }
+        }
+        engine.tick(at(second + 1));
+    }
+    assert!(engine.slos.iter().all(|state| state.steady.holds_at(at(1_199))));
+}

@@ -273,8 +273,7 @@ impl Engine {
     /// When the last recorded slot of any series was due: the moment after which this history
     /// can be continued without counting time twice.
     pub fn history_end(&self) -> Option<Timestamp> {
-        let lines = self.lines.iter().take(self.probes.len());
-        lines.filter_map(|line| line.roll.last_due()).max()
+        self.lines.iter().filter_map(|line| line.roll.last_due()).max()
     }
 
     /// The moment at which time goes on for a process that starts at this wall time: then, or

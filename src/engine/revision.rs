@@ -209,7 +209,54 @@ pub(super) struct Revised {
 /// How the slots of one series count for one SLO: from when on, and against which threshold.
 /// Slots before the first entry, and those under an entry without judge, do not count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Vec<(i64, KeptJudge)>", into = "Vec<(i64, KeptJudge)>")]
 pub(super) struct Rule(Vec<(i64, Option<Judge>)>);
+
+/// An entry of a rule as it is kept: JSON has one null, and slots that count against no threshold
+/// are not slots that do not count.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum KeptJudge {
+    Under(u32),
+    Any(AnyLatency),
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AnyLatency {
+    Any,
+}
+
+impl From<Rule> for Vec<(i64, KeptJudge)> {
+    fn from(rule: Rule) -> Self {
+        let kept = |judge| match judge {
+            None => KeptJudge::Nothing,
+            Some(None) => KeptJudge::Any(AnyLatency::Any),
+            Some(Some(under)) => KeptJudge::Under(under),
+        };
+        rule.0.into_iter().map(|(from, judge)| (from, kept(judge))).collect()
+    }
+}
+
+impl From<Vec<(i64, KeptJudge)>> for Rule {
+    /// Reads also what was kept with null for both: neighbours differ, and what comes before the
+    /// first counts nothing.
+    fn from(kept: Vec<(i64, KeptJudge)>) -> Self {
+        let mut rule = Rule::default();
+        let mut before: Option<Judge> = None;
+        for (from, judge) in kept {
+            before = match judge {
+                KeptJudge::Under(under) => Some(Some(under)),
+                KeptJudge::Any(AnyLatency::Any) => Some(None),
+                KeptJudge::Nothing if before.is_none() => Some(None),
+                KeptJudge::Nothing => None,
+            };
+            rule.0.push((from, before));
+        }
+        rule
+    }
+}
 
 impl Rule {
     fn push(&mut self, from: Timestamp, judge: Option<Judge>) {
@@ -441,5 +488,23 @@ mod tests {
             revisions.all()[0],
             Revision { threshold: Some(999), ..revision(0, 1_000, &[1]) }
         );
+    }
+
+    #[test]
+    fn a_rule_is_kept_with_all_that_it_says() {
+        let check = |entries: &[(i64, Option<Judge>)], before: &str| {
+            let rule = Rule(entries.to_vec());
+            let json = serde_json::to_string(&rule).expect("JSON");
+            let read = |json: &str| serde_json::from_str::<Rule>(json).expect("a rule");
+            assert_eq!(read(&json), rule, "{json}");
+            // As it was kept once, where that says enough.
+            assert_eq!(read(before), rule, "{before}");
+        };
+        check(&[(1, Some(Some(5)))], "[[1,5]]");
+        check(&[(1, Some(Some(5))), (2, None)], "[[1,5],[2,null]]");
+        check(&[(1, Some(None))], "[[1,null]]");
+        check(&[(1, Some(None)), (2, None), (3, Some(None))], "[[1,null],[2,null],[3,null]]");
+        check(&[(1, Some(None)), (2, Some(Some(5)))], "[[1,null],[2,5]]");
+        check(&[(1, Some(Some(5))), (2, Some(None))], "[[1,5],[2,\"any\"]]");
     }
 }

@@ -38,6 +38,18 @@ pub fn cpu(pid: u32) -> BTreeMap<String, u64> {
     all
 }
 
+/// What each thread has spent meanwhile. A thread that has ended, of somebody else in the same
+/// process, takes its time with it.
+pub fn spent(
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
+    let spent = |(name, nanos): (&String, &u64)| {
+        (name.clone(), nanos.saturating_sub(before.get(name).copied().unwrap_or_default()))
+    };
+    after.iter().map(spent).collect()
+}
+
 pub fn total(cpu: &BTreeMap<String, u64>) -> u64 {
     cpu.values().sum()
 }

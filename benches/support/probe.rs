@@ -34,7 +34,7 @@ mod blackbox;
 #[path = "outside.rs"]
 mod outside;
 
-use outside::{Target, cpu, total};
+use outside::{Target, cpu, spent, total};
 
 /// Tells a process that it is the target.
 pub const SERVE: &str = "NINES_BENCH_PROBE_SERVE";
@@ -221,7 +221,7 @@ async fn answer(mut stream: tokio::net::TcpStream) {
 fn bare(to: SocketAddr, n: u32) -> Cost {
     let request =
         format!("GET / HTTP/1.1\r\nhost: {to}\r\nuser-agent: bare\r\naccept: */*\r\n\r\n");
-    let before = total(&cpu(std::process::id()));
+    let before = cpu(std::process::id());
     for _ in 0..n {
         let mut stream = TcpStream::connect(to).expect("it listens");
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket");
@@ -233,7 +233,7 @@ fn bare(to: SocketAddr, n: u32) -> Cost {
         }
         assert_eq!(&answer[..n_read], ANSWER);
     }
-    Cost { n: n.into(), nanos: total(&cpu(std::process::id())) - before }
+    Cost { n: n.into(), nanos: total(&spent(&before, &cpu(std::process::id()))) }
 }
 
 /// Services of some probes each, with one SLO over all of them.
@@ -402,11 +402,8 @@ fn figures(
 ) -> Figures {
     let Count { n, good, others, lags } = seen;
     let n_slots = (n, good);
-    let spent = |(name, nanos): (&String, &u64)| {
-        (name.clone(), nanos - before.get(name).copied().unwrap_or_default())
-    };
-    let threads = after.iter().map(spent).collect();
-    let full = Cost { n: lags.len(), nanos: total(after) - total(before) };
+    let threads = spent(before, after);
+    let full = Cost { n: lags.len(), nanos: total(&threads) };
     let bare = Cost { n: 0, nanos: 0 };
     let setting = format!(
         "{} cold HTTP/1.1 probes every {:?} of a target on the loopback; {} SLOs, each second",

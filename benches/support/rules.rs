@@ -30,7 +30,7 @@ use tokio::time::Instant;
 #[path = "outside.rs"]
 mod outside;
 
-use outside::{Target, ask, cpu, free, start, total, wait, wait_at_most};
+use outside::{Target, ask, cpu, free, spent, start, total, wait, wait_at_most};
 
 const PROMETHEUS: &str = "/usr/bin/prometheus";
 /// From one probe of a service to the next.
@@ -107,7 +107,7 @@ pub fn run(plan: &Plan) -> Figures {
         judge.catch_up();
         recorded(ruled.address) == plan.n_slos
     });
-    let theirs = || [&plain, &ruled].map(|one| total(&cpu(one.process.id())));
+    let theirs = || [&plain, &ruled].map(|one| cpu(one.process.id()));
     let (begun, before, ours) = (Instant::now(), theirs(), judge.spent);
     let (n_before, ticks_before) = (iterations(ruled.address), judge.n_ticks);
     wait_at_most(plan.measured + SECOND * 60, || {
@@ -116,7 +116,7 @@ pub fn run(plan: &Plan) -> Figures {
     });
     let after = theirs();
     let n_evaluated = iterations(ruled.address) - n_before;
-    let [plain_cost, ruled_cost] = [0, 1].map(|which| after[which] - before[which]);
+    let [plain_cost, ruled_cost] = [0, 1].map(|which| total(&spent(&before[which], &after[which])));
     let nanos = u64::try_from((judge.spent - ours).as_nanos()).unwrap_or(u64::MAX);
     let n = (judge.n_ticks - ticks_before) * u64::from(plan.n_slos);
     let rules_of_all = text.matches("- record:").count() + text.matches("- alert:").count();

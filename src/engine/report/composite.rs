@@ -84,7 +84,8 @@ pub(super) fn about<'a>(
     let record = joint.record();
     let surely = joint.surely();
     let withstands = account.withstands && surely.is_some();
-    let proof = Proof::of(&beside, record, surely.unwrap_or(slo.objective), withstands, kept);
+    let promised = (surely.unwrap_or(slo.objective), slo.mean_outage);
+    let proof = Proof::of(&beside, record, promised, withstands, kept);
     let mut told = Vec::new();
     let mut left_out = 0;
     for (n, (one, history)) in parts.slos.iter().zip(&parts.histories).enumerate() {

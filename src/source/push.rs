@@ -55,6 +55,7 @@ pub struct PostBoxes(Mutex<BTreeMap<ProbeId, Arc<PostBox>>>);
 pub(super) struct PostBox {
     id: ProbeId,
     push: Push,
+    meters: Arc<Meters>,
     intake: Mutex<Intake>,
 }
 
@@ -84,12 +85,20 @@ impl PostBoxes {
         intake.take(key, sent, now)?;
         // Under the lock, so that a later state never comes before an earlier one.
         keep(Record::State { name: format!("{STATE}{}", post.id), json: intake.kept() });
+        post.meters.request(&post.id);
         Ok(())
     }
 
-    pub(super) fn open(&self, probe: &Probe, push: &Push, intake: Intake) -> Arc<PostBox> {
-        let (id, intake) = (probe.id.clone(), Mutex::new(intake));
-        let post = Arc::new(PostBox { id: id.clone(), push: push.clone(), intake });
+    pub(super) fn open(
+        &self,
+        probe: &Probe,
+        push: &Push,
+        intake: Intake,
+        meters: &Arc<Meters>,
+    ) -> Arc<PostBox> {
+        let (id, push, intake) = (probe.id.clone(), push.clone(), Mutex::new(intake));
+        let meters = Arc::clone(meters);
+        let post = Arc::new(PostBox { id: id.clone(), push, meters, intake });
         self.all().insert(id, Arc::clone(&post));
         post
     }

@@ -105,6 +105,30 @@ fn what_was_acknowledged_counts_once_over_kill_nine() {
 }
 
 #[test]
+fn deliveries_that_are_taken_are_counted_and_refused_ones_are_not() {
+    let daemon = daemon();
+    let requests =
+        || daemon.metrics().sum("nines_source_requests_total", &[("slo", SLO)]).map(|n| n as u64);
+    assert_eq!(requests(), Some(0));
+    first(&daemon);
+    assert_eq!(requests(), Some(1), "those before the first interval are refused");
+    let body = one(3, 1);
+    for n in 2..5 {
+        let answer = deliver(&daemon, "again", &body);
+        assert_eq!((answer.status, requests()), (200, Some(n)), "{}", answer.text());
+    }
+    let refused = [
+        deliver(&daemon, "again", &one(1, 0)),
+        deliver(&daemon, "none", &json!({"results": []})),
+        send(&daemon, SLO, &[("Authorization", "Bearer x"), ("Idempotency-Key", "k")], "{}"),
+    ];
+    for answer in refused {
+        assert!((400..500).contains(&answer.status), "{}", answer.text());
+    }
+    assert_eq!(requests(), Some(4));
+}
+
+#[test]
 fn what_must_not_be_taken_is_refused_as_a_problem() {
     let daemon = daemon();
     first(&daemon);

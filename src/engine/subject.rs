@@ -41,7 +41,7 @@ struct Judged<'a> {
 
 impl<'a> Judged<'a> {
     fn new(of: Slots<'a>, known: Timestamp) -> Self {
-        Judged { of, slices: Slices::of(of.slots, of.slo, known) }
+        Judged { of, slices: Slices::of(of.slots, None, of.slo, known) }
     }
 
     fn histories(&self) -> Histories<'_> {

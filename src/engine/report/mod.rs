@@ -200,7 +200,7 @@ impl<'a> Question<'a> {
 
     fn about(&self, service: &'a Service, slo: &'a Slo, history: &History) -> SloReport<'a> {
         let past = Past::of(history, self.period, self.now);
-        let slices = Slices::of(past.slots(), slo, past.until);
+        let slices = Slices::of(past.slots(), past.intervals(), slo, past.until);
         let judged = slices.as_ref().map_or(past.slots(), Slices::histories);
         let moment = Moment::new(judged, past.until).under(&history.revisions);
         let tally = tally(judged, &past);

@@ -50,6 +50,7 @@ impl<'a> Parts<'a> {
         let slots = all.map(|((slo, history), past)| Slots {
             slo,
             slots: past.slots(),
+            intervals: past.intervals(),
             revisions: &history.revisions,
         });
         Subject::several(slo, slots.collect(), self.until)

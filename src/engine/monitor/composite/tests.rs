@@ -159,6 +159,7 @@ fn at_once<T>(engine: &Engine, name: &str, say: impl FnOnce(&Subject<'_>) -> T) 
     let parts = engine.parts(state).map(|part| Slots {
         slo: &part.slo,
         slots: engine.histories(part),
+        intervals: engine.intervals(part),
         revisions: part.revisions(),
     });
     let parts = parts.collect();

@@ -18,7 +18,6 @@ use crate::daemon::files;
 use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
 use crate::engine::fit::{self, Ground};
 use crate::model::correction::{Act, Correction};
-use crate::model::evidence::DECLARED_OUTAGE;
 use crate::model::{Catalog, Severity, Slo, Timestamp, Window, decimal, number};
 use crate::serve::Gate;
 use crate::spec::{self, Level, Loaded, Problem};
@@ -243,7 +242,7 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
         each.evidence_probes,
         each.event.word(),
         number::duration(each.met_after),
-        number::duration(DECLARED_OUTAGE),
+        number::duration(slo.mean_outage),
     ));
     lines
 }
@@ -286,6 +285,7 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
         "pairs": each.pairs.iter().map(pair).collect::<Vec<_>>(),
         "evidence_probes": each.evidence_probes,
         "evidence_seconds": each.evidence_time.map(seconds),
+        "assumed_outage_seconds": seconds(slo.mean_outage),
         "met_after_seconds": seconds(each.met_after),
         "evidence": evidence::of_slo(slo, each),
         "findings": each.findings.iter().map(|f| f.message(each.event)).collect::<Vec<_>>(),

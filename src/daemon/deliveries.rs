@@ -37,7 +37,9 @@ impl results::Deliveries for Deliveries {
         taken.map_err(|error| match error {
             PushError::NotExpected(_) => Undelivered::NotExpected(error.to_string()),
             PushError::Token(_) => Undelivered::Token(error.to_string()),
-            PushError::TokenFile { .. } => Undelivered::NotKept(error.to_string()),
+            PushError::TokenFile { .. } | PushError::MakesWay(_) => {
+                Undelivered::NotKept(error.to_string())
+            }
             PushError::Refused(refused) => Undelivered::Refused(refused),
         })?;
         let again = |why: &str| Undelivered::NotKept(format!("not durable, send it again: {why}"));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::catalog::{Method, UnknownPolicy};
 use crate::model::decimal::cmp_products;
-use crate::model::evidence::{self, DECLARED_OUTAGE, Evidence};
+use crate::model::evidence::{self, Evidence};
 use crate::model::objective::PPB;
 use crate::model::window::Period;
 use crate::model::{AlertPolicy, Objective, Pair, Share, ShortThreshold, Slo, Tally, Timestamp};
@@ -475,7 +475,7 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
     let evidence = match accounting {
         Accounting::Spent | Accounting::Lost => Evidence::Breached,
         Accounting::NoData => Evidence::NotYetProven,
-        _ if is_met(&record, &whole, slo.objective) => Evidence::Met,
+        _ if is_met(&record, &whole, slo) => Evidence::Met,
         _ => Evidence::NotYetProven,
     };
     let (exhaustion, exhaustion_latest) = forecast::exhaustion(moment, slo, &budget);
@@ -495,11 +495,11 @@ pub fn evaluate(moment: &Moment<'_>, slo: &Slo, pairs: Vec<bool>) -> SloStatus {
         proof: Proof {
             since: moment.epoch.from.max(moment.first.unwrap_or(moment.at)),
             record,
-            supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
-            assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+            supported_ppb: record.supported_ppb(slo.mean_outage),
+            assumed_outage: record.mean_outage(slo.mean_outage),
             earliest: match evidence {
                 Evidence::NotYetProven => {
-                    record.earliest(slo.objective, DECLARED_OUTAGE, moment.at)
+                    record.earliest(slo.objective, slo.mean_outage, moment.at)
                 }
                 Evidence::Met | Evidence::Breached => None,
             },
@@ -542,10 +542,10 @@ fn whole_settles(moment: &Moment<'_>, slo: &Slo, whole: &Look) -> bool {
 }
 
 /// Met needs support by outages, and unknown slots that could not have overturned it.
-fn is_met(record: &evidence::Record, whole: &Look, objective: Objective) -> bool {
+fn is_met(record: &evidence::Record, whole: &Look, slo: &Slo) -> bool {
     let counted = Counted::of(whole.tally, UnknownPolicy::Bad);
     let worst = Spending { counted, allowed_ppb: whole.weighed.allowed_expected_ppb };
-    record.supports(objective, DECLARED_OUTAGE) && !worst.burns_above((1, 1))
+    record.supports(slo.objective, slo.mean_outage) && !worst.burns_above((1, 1))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::model::budget::{Budget, Counted};
 use crate::model::decimal::{cmp_products, gcd};
-use crate::model::evidence::{DECLARED_OUTAGE, evidence_units};
+use crate::model::evidence::evidence_units;
 use crate::model::objective::PPB;
 use crate::model::policy::{AlertPolicy, Pair, ShortThreshold};
 use crate::model::{Catalog, Objective, Probe, Service, Severity, Slo, SloId};
@@ -79,7 +79,7 @@ pub struct Feasibility {
     /// How long that many take; none beyond ten thousand years.
     pub evidence_time: Option<Duration>,
     /// How long nothing may fail until the daemon calls the objective met, where failures come
-    /// as outages of [`DECLARED_OUTAGE`].
+    /// as outages of the length that is declared.
     pub met_after: Duration,
     /// What somebody should look at.
     pub findings: Vec<Finding>,
@@ -251,7 +251,7 @@ pub fn assess_slo(slo: &Slo, intervals: &[Duration]) -> Feasibility {
         pairs,
         evidence_probes,
         evidence_time: evidence.and_then(|time| duration(time.floor())),
-        met_after: met_after(slo.objective),
+        met_after: met_after(slo),
         findings,
     }
 }
@@ -395,9 +395,9 @@ fn at_most_a_twentieth(objective: Objective, n: u64) -> bool {
 }
 
 /// How long nothing may fail until the evidence rule says "met".
-fn met_after(objective: Objective) -> Duration {
-    let budget = f64::from(objective.budget_ppb()) / f64::from(PPB);
-    let seconds = evidence_units(0) * DECLARED_OUTAGE.as_secs_f64() / budget;
+fn met_after(slo: &Slo) -> Duration {
+    let budget = f64::from(slo.objective.budget_ppb()) / f64::from(PPB);
+    let seconds = evidence_units(0) * slo.mean_outage.as_secs_f64() / budget;
     Duration::from_secs(seconds.ceil() as u64)
 }
 

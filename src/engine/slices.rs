@@ -28,11 +28,16 @@ pub struct Slices {
 
 impl Slices {
     /// Every slice of these histories that ends at `known` or before; none for an SLO that
-    /// counts single slots.
-    pub fn of(slots: Histories<'_>, slo: &Slo, known: Timestamp) -> Option<Self> {
+    /// counts single slots. `measured` is as in [`Slices::extend`].
+    pub fn of(
+        slots: Histories<'_>,
+        measured: Option<Histories<'_>>,
+        slo: &Slo,
+        known: Timestamp,
+    ) -> Option<Self> {
         slo.method.slice()?;
         let mut slices = Slices::default();
-        slices.extend(slots, None, slo, known);
+        slices.extend(slots, measured, slo, known);
         Some(slices)
     }
 
@@ -62,7 +67,7 @@ impl Slices {
             if let Some(measured) = measured {
                 tally = weighed(tally, measured.before(end) - measured.before(start));
             }
-            let more = self.alike(slots, slo, (start, end), known);
+            let more = self.alike((slots, measured), slo, (start, end), known);
             self.push((start, end), 1 + more, judge(slo.method, tally, slo.unknown));
             start = end.plus(length * more);
             before = slots.before(start);
@@ -74,7 +79,7 @@ impl Slices {
     /// nearly always so costs the same for a year as for a minute.
     fn alike(
         &self,
-        slots: Histories<'_>,
+        (slots, measured): (Histories<'_>, Option<Histories<'_>>),
         slo: &Slo,
         (start, end): (Timestamp, Timestamp),
         known: Timestamp,
@@ -83,7 +88,8 @@ impl Slices {
         if Some(length) != slo.method.slice() {
             return 0;
         }
-        let uniform = slots.iter().map(|series| series.uniform_until(start, length)).min();
+        let all = slots.iter().chain(measured.iter().flat_map(Histories::iter));
+        let uniform = all.map(|series| series.uniform_until(start, length)).min();
         let mut until = uniform.flatten().unwrap_or(start).min(known);
         if let Some(calendar) = slo.window.calendar() {
             until = until.min(calendar.period(start).end);

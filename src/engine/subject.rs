@@ -21,6 +21,8 @@ pub struct Slots<'a> {
     pub slo: &'a Slo,
     /// Its slots.
     pub slots: Histories<'a>,
+    /// Which intervals were measured, where somebody else counts and a slot is not one event.
+    pub intervals: Option<Histories<'a>>,
     /// What it promised when; nothing if it always promised what it does.
     pub revisions: &'a [Revision],
 }
@@ -28,7 +30,7 @@ pub struct Slots<'a> {
 impl<'a> Slots<'a> {
     /// An SLO that always promised what it does.
     pub fn of(slo: &'a Slo, slots: Histories<'a>) -> Self {
-        Slots { slo, slots, revisions: &[] }
+        Slots { slo, slots, intervals: None, revisions: &[] }
     }
 }
 
@@ -41,7 +43,7 @@ struct Judged<'a> {
 
 impl<'a> Judged<'a> {
     fn new(of: Slots<'a>, known: Timestamp) -> Self {
-        Judged { of, slices: Slices::of(of.slots, of.slo, known) }
+        Judged { of, slices: Slices::of(of.slots, of.intervals, of.slo, known) }
     }
 
     fn histories(&self) -> Histories<'_> {
@@ -104,7 +106,8 @@ impl<'a> Subject<'a> {
 
     fn moment(&self, n: usize, at: Timestamp) -> Moment<'_> {
         let of = &self.counting[n].of;
-        Moment::new(self.judged(n), at).over_slots(of.slots).under(of.revisions)
+        let moment = Moment::new(self.judged(n), at).over_slots(of.slots).under(of.revisions);
+        moment.measured_by(of.intervals)
     }
 
     /// What it is made of, at one moment.

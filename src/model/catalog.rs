@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::correction::Correction;
+use super::evidence::DECLARED_OUTAGE;
 use super::maintenance::Maintenance;
 use super::name::{Name, ProbeId, SloId};
 use super::objective::{Objective, Share};
@@ -237,6 +238,9 @@ pub struct Slo {
     pub unknown: UnknownPolicy,
     /// The least share of a window that must have been measured for a verdict; none says nothing.
     pub min_coverage: Option<Share>,
+    /// How long outages last on average, as evidence assumes until longer ones are seen; where it
+    /// is made of others, the longest of theirs.
+    pub mean_outage: Duration,
     /// When to tell somebody; none for silence.
     pub policy: Option<Arc<AlertPolicy>>,
     /// Whom to tell, as far as the specs say; Alertmanager's routes decide.
@@ -260,6 +264,7 @@ impl Slo {
             method: Method::default(),
             unknown: UnknownPolicy::default(),
             min_coverage: None,
+            mean_outage: DECLARED_OUTAGE,
             policy: None,
             notify: Vec::new(),
         }

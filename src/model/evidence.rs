@@ -46,7 +46,8 @@ impl Evidence {
     }
 }
 
-/// Mean outage length that is assumed until a longer one is observed: five minutes.
+/// Mean outage length that is assumed until a longer one is observed, where an SLO declares none:
+/// five minutes.
 pub const DECLARED_OUTAGE: Duration = Duration::from_secs(300);
 
 /// The chance of claiming what is not so that every claim allows: confidence is 95 %.

@@ -15,7 +15,7 @@ pub const SERIES: usize = 4 + Failure::ALL.len();
 pub struct SourceReading {
     /// The SLO that it counts for.
     pub slo: String,
-    /// Questions asked, or deliveries taken.
+    /// Questions asked, or deliveries taken, each time they came.
     pub requests: u64,
     /// Answers that do not count, in the order of [`Failure::ALL`].
     pub failures: [u64; Failure::ALL.len()],

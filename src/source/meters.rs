@@ -13,7 +13,7 @@ pub struct Meters(Mutex<BTreeMap<ProbeId, Reading>>);
 /// What one source has counted about itself since this process started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Questions that were asked.
+    /// Questions that were asked, or deliveries that were taken, each time they came.
     pub requests: u64,
     /// Answers that do not count, by [`Failure`], in the order of [`Failure::ALL`].
     pub failures: [u64; Failure::ALL.len()],

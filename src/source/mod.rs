@@ -255,7 +255,7 @@ impl Sources {
             series: order.series,
             probe: order.probe.clone(),
             grace: push.grace,
-            post: self.boxes.open(&order.probe, push, intake),
+            post: self.boxes.open(&order.probe, push, intake, &self.meters),
             meters: Arc::clone(&self.meters),
             clock: self.clock,
             sink: self.sink.clone(),

@@ -41,6 +41,9 @@ pub enum PushError {
         /// Why.
         source: std::io::Error,
     },
+    /// Its post box makes way for another one.
+    #[error("{0} is being declared anew, send it again")]
+    MakesWay(String),
     /// The results themselves.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -55,7 +58,15 @@ pub struct PostBoxes(Mutex<BTreeMap<ProbeId, Arc<PostBox>>>);
 pub(super) struct PostBox {
     id: ProbeId,
     push: Push,
-    intake: Mutex<Intake>,
+    meters: Arc<Meters>,
+    held: Mutex<Held>,
+}
+
+/// What was taken, and whether that was all.
+#[derive(Debug)]
+struct Held {
+    intake: Intake,
+    shut: bool,
 }
 
 impl PostBoxes {
@@ -80,16 +91,28 @@ impl PostBoxes {
         if !is_same(digest(&SHA256, token.as_bytes()).as_ref(), expected.as_ref()) {
             return Err(PushError::Token(slo()));
         }
-        let mut intake = post.intake();
-        intake.take(key, sent, now)?;
+        let mut held = post.held();
+        if held.shut {
+            // Whoever goes on with what was taken would not know of this.
+            return Err(PushError::MakesWay(slo()));
+        }
+        held.intake.take(key, sent, now)?;
         // Under the lock, so that a later state never comes before an earlier one.
-        keep(Record::State { name: format!("{STATE}{}", post.id), json: intake.kept() });
+        keep(Record::State { name: format!("{STATE}{}", post.id), json: held.intake.kept() });
+        post.meters.request(&post.id);
         Ok(())
     }
 
-    pub(super) fn open(&self, probe: &Probe, push: &Push, intake: Intake) -> Arc<PostBox> {
-        let (id, intake) = (probe.id.clone(), Mutex::new(intake));
-        let post = Arc::new(PostBox { id: id.clone(), push: push.clone(), intake });
+    pub(super) fn open(
+        &self,
+        probe: &Probe,
+        push: &Push,
+        intake: Intake,
+        meters: &Arc<Meters>,
+    ) -> Arc<PostBox> {
+        let (id, push, meters) = (probe.id.clone(), push.clone(), Arc::clone(meters));
+        let held = Mutex::new(Held { intake, shut: false });
+        let post = Arc::new(PostBox { id: id.clone(), push, meters, held });
         self.all().insert(id, Arc::clone(&post));
         post
     }
@@ -105,9 +128,16 @@ impl PostBoxes {
 }
 
 impl PostBox {
-    fn intake(&self) -> MutexGuard<'_, Intake> {
+    /// Takes nothing more from now on; returns what was taken, to go on with.
+    fn shut(&self) -> String {
+        let mut held = self.held();
+        held.shut = true;
+        held.intake.kept()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
         // A delivery is checked before it changes anything.
-        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,7 +178,7 @@ impl Closer {
                 _ = &mut stop => break,
                 () = tokio::time::sleep_until(self.clock.instant(end.plus(self.grace))) => {}
             }
-            let verdict = self.post.intake().close(due);
+            let verdict = self.post.held().intake.close(due);
             let known = matches!(verdict, Verdict::Counted(_));
             self.meters.slots(&self.probe.id, known, 1);
             let failure = (!known).then_some(Failure::Absent);
@@ -160,7 +190,7 @@ impl Closer {
                 break;
             }
         }
-        Progress { due, kept: self.post.intake().kept() }
+        Progress { due, kept: self.post.shut() }
     }
 }
 
@@ -204,4 +234,64 @@ pub(super) fn runs(
         next = due.plus(step);
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Counts;
+    use crate::model::check::Check;
+    use crate::model::source::Source;
+
+    #[tokio::test]
+    async fn what_comes_after_a_box_is_shut_is_refused_and_not_lost() {
+        let dir = tempfile::tempdir().expect("writable");
+        let token_file = dir.path().join("token");
+        std::fs::write(&token_file, "t").expect("writable");
+        let push = Push { token_file, grace: Duration::from_secs(5) };
+        let probe = Probe {
+            id: "jobs/backups".parse().expect("valid"),
+            check: Check::Source(Source::Push(push.clone())),
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(5),
+        };
+        let (boxes, meters) = (PostBoxes::default(), Arc::new(Meters::default()));
+        meters.expect(&probe.id);
+        let clock = Clock::start();
+        let at = clock.now();
+        let due = at.floor(probe.interval);
+        let post = boxes.open(&probe, &push, Intake::new(probe.interval, None, due), &meters);
+        let deliver = |key| {
+            let sent = [Sent { from: at, to: at, counts: Counts { good: 2, bad: 1, unknown: 0 } }];
+            let mut kept = 0;
+            let taken = boxes.deliver("jobs/backups", ("t", key), &sent, at, |_| kept += 1);
+            (taken, kept)
+        };
+        assert!(matches!(deliver("a"), (Ok(()), 1)));
+        let (stop, stopped) = oneshot::channel();
+        let (sink, _reports) = mpsc::channel(1);
+        let grace = push.grace;
+        let (series, meters_of) = (SeriesId(1), Arc::clone(&meters));
+        let closer =
+            Closer { series, probe: probe.clone(), grace, post, meters: meters_of, clock, sink };
+        stop.send(()).expect("it listens");
+        let Progress { due: next, kept } = closer.follow(due, stopped).await;
+        assert_eq!(next, due);
+        // Until another box takes over, whoever sends has to send again.
+        assert!(matches!(deliver("b"), (Err(PushError::MakesWay(_)), 0)));
+        boxes.open(&probe, &push, Intake::new(probe.interval, Some(&kept), next), &meters);
+        assert!(matches!(deliver("a"), (Ok(()), 1)));
+        assert!(matches!(deliver("b"), (Ok(()), 1)));
+        let requests = meters.readings().get(&probe.id).map(|reading| reading.requests);
+        assert_eq!(requests, Some(3));
+        let all = boxes.all().get(&probe.id).map(|post| post.shut()).expect("open");
+        let runs = runs(
+            &Intake::new(probe.interval, Some(&all), due),
+            probe.interval,
+            (due, due.plus(probe.interval)),
+            UnknownReason::Source,
+        );
+        let counted = Verdict::Counted(Counts { good: 4, bad: 2, unknown: 0 });
+        assert_eq!(runs.iter().map(|run| run.verdict).collect::<Vec<_>>(), [counted]);
+    }
 }

@@ -341,6 +341,9 @@ mirror! {
         /// Below it the SLO has no data, unless its bad observations alone are too many. Without
         /// it a pair of the alert policy wants 50%, and the verdict wants nothing.
         optional "minCoverage" => min_coverage: Share;
+        /// How long outages last on average, as evidence assumes until longer ones are seen:
+        /// 1s to 1d.
+        optional "meanOutage" => mean_outage: Duration = "5m";
         /// When to tell somebody: a policy, or `none`. Default: the built-in policy `workbook`.
         optional "alerting" => alerting: Alerting;
     }

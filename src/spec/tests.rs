@@ -259,7 +259,8 @@ fn every_problem_of_every_file_is_told_in_one_go() {
 fn a_problem_shows_its_line_and_how_to_mend_it() {
     let problems = read(&slo("objektive: 99%, window: 30d")).expect_err("wrong");
     let keys = "`name`, `displayName`, `description`, `probe`, `probes`, `prometheus`, `push`, \
-                `latency`, `objective`, `window`, `method`, `unknown`, `minCoverage`, `alerting`";
+                `latency`, `objective`, `window`, `method`, `unknown`, `minCoverage`, `meanOutage`, \
+                `alerting`";
     let expect = format!(
         "error: unknown key \"objektive\"
  --> specs/a.yaml:6:20 (spec.slos[0].objektive)

@@ -187,6 +187,43 @@ fn what_a_prometheus_feeds_ends_with_the_integers_of_the_exporter() {
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
 }
 
+#[test]
+fn a_reload_keeps_what_a_prometheus_has_fed_and_goes_on_where_it_was() {
+    let exporter = Exporter::start(1_000);
+    let prometheus = Prometheus::scraping(&[("shop", exporter.server.address().to_string())]);
+    prometheus.wait_for("shop_requests_total", SOON);
+    let before = config(&prometheus);
+    let place = Place { config: Some(before.clone()), ..Place::default() };
+    let daemon = Daemon::start_at(place, SPECS, &["--web.enable-lifecycle"]);
+    for slo in SLOS {
+        until("the first interval", SOON, || {
+            (intervals(&daemon, slo, "counted") > 0).then_some(())
+        });
+    }
+    exporter.count(500, 20);
+    agree(&daemon, &exporter);
+    // Another promise asks on; another way to ask begins to ask anew, and so does the way back.
+    let promise = SPECS.replacen("objective: 99%", "objective: 90%", 1);
+    let slower = before.replace("timeout: 1s", "timeout: 1500ms");
+    let changes = [(&promise, &before), (&promise, &slower), (&SPECS.to_owned(), &before)];
+    for (n, (specs, config)) in (1..).zip(changes) {
+        let counted =
+            SLOS.map(|slo| (slo, totals(&daemon, slo), intervals(&daemon, slo, "counted")));
+        // Nobody has seen these when the reload comes.
+        exporter.count(10 * n, n);
+        daemon.write_specs("specs.yaml", specs);
+        std::fs::write(daemon.specs().with_file_name("config.yml"), config).expect("writable");
+        let reloaded = daemon.reload();
+        assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+        for (slo, totals_then, intervals_then) in counted {
+            let now = totals(&daemon, slo);
+            assert!(now.good >= totals_then.good && now.bad >= totals_then.bad, "{slo}: {now:?}");
+            assert!(intervals(&daemon, slo, "counted") >= intervals_then, "{slo} begins anew");
+        }
+        agree(&daemon, &exporter);
+    }
+}
+
 const OPENSLO: &str = r#"
 apiVersion: openslo/v1
 kind: Service

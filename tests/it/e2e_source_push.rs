@@ -105,6 +105,64 @@ fn what_was_acknowledged_counts_once_over_kill_nine() {
 }
 
 #[test]
+fn a_reload_keeps_what_was_sent_and_what_is_known_of_it() {
+    let mut daemon = Daemon::start_beside(SPECS, &["--web.enable-lifecycle"], |specs| {
+        std::fs::write(specs.join("token"), TOKEN)
+    });
+    first(&daemon);
+    let read = |name: &str| daemon.metrics().sum(name, &[("slo", SLO)]).map(|n| n as u64);
+    let requests = || read("nines_source_requests_total").expect("it is told");
+    // Each changes more: what it promises, what is a matter of the post box, and back.
+    let wider = SPECS.replace("interval: 5s, grace: 5s", "interval: 5s, grace: 8s");
+    let changes = [SPECS.replacen("objective: 99%", "objective: 90%", 1), wider, SPECS.to_owned()];
+    let (mut good, mut bad) = (0, 0);
+    for (round, specs) in (1..).zip(&changes) {
+        let (asked, body) = (requests(), one(round, 1));
+        let key = format!("round-{round}");
+        let answer = deliver(&daemon, &key, &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        (good, bad) = (good + u64::from(round), bad + 1);
+        daemon.write_specs("specs.yaml", specs);
+        let reloaded = daemon.reload();
+        assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+        // Known before, so neither another delivery nor another key.
+        let again = deliver(&daemon, &key, &body);
+        assert_eq!((again.status, again.json()), (200, answer.json()), "{}", again.text());
+        assert_eq!(requests(), asked + 2, "round {round}");
+        counts(&daemon, good, bad);
+    }
+    let counted = read("nines_source_intervals_counted_total").expect("it is told");
+    assert!(counted >= 3, "{counted} intervals");
+    daemon.kill();
+    daemon.restart();
+    counts(&daemon, good, bad);
+}
+
+#[test]
+fn deliveries_that_are_taken_are_counted_and_refused_ones_are_not() {
+    let daemon = daemon();
+    let requests =
+        || daemon.metrics().sum("nines_source_requests_total", &[("slo", SLO)]).map(|n| n as u64);
+    assert_eq!(requests(), Some(0));
+    first(&daemon);
+    assert_eq!(requests(), Some(1), "those before the first interval are refused");
+    let body = one(3, 1);
+    for n in 2..5 {
+        let answer = deliver(&daemon, "again", &body);
+        assert_eq!((answer.status, requests()), (200, Some(n)), "{}", answer.text());
+    }
+    let refused = [
+        deliver(&daemon, "again", &one(1, 0)),
+        deliver(&daemon, "none", &json!({"results": []})),
+        send(&daemon, SLO, &[("Authorization", "Bearer x"), ("Idempotency-Key", "k")], "{}"),
+    ];
+    for answer in refused {
+        assert!((400..500).contains(&answer.status), "{}", answer.text());
+    }
+    assert_eq!(requests(), Some(4));
+}
+
+#[test]
 fn what_must_not_be_taken_is_refused_as_a_problem() {
     let daemon = daemon();
     first(&daemon);

@@ -1,6 +1,7 @@
 //! How much would have to be seen before an objective is shown, by every rule and for outages of
 //! several lengths: for programs, and for people who ask what an assumption is worth.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::model::{Objective, Slo, decimal};
 /// Up to how many failures or outages it is told.
 const FAILURES: std::ops::Range<u64> = 0..6;
 /// Mean lengths of outages in seconds: one probe, the budget of five nines over 30 days, a
-/// failover, the assumption that is made, a repair, a bad one.
+/// failover, what is assumed if nothing is declared, a repair, a bad one.
 const OUTAGES: [u64; 6] = [10, 26, 60, 300, 1_200, 3_600];
 /// Clean time whose worth is told, in days.
 const CLEAN: [u64; 2] = [30, 365];
@@ -38,8 +39,14 @@ pub(super) fn of_slo(slo: &Slo, each: &Feasibility) -> Value {
         "window": slots.map(|slots| zones(slots, slo.objective)),
         "probes": probes(slo.objective),
         "probes_seconds": slots.map(|slots| times(slots, slo, window)),
-        "outages": OUTAGES.map(|seconds| outages(seconds, slo.objective, window)),
+        "outages": lengths(slo).map(|length| outages(length, slo.objective, window)).collect::<Value>(),
     })
+}
+
+/// The lengths of outages that are told: those that are for everybody, and the declared one.
+fn lengths(slo: &Slo) -> impl Iterator<Item = Duration> {
+    let told = OUTAGES.map(Duration::from_secs).into_iter().chain([slo.mean_outage]);
+    told.collect::<BTreeSet<_>>().into_iter()
 }
 
 /// What a window of so many probes shows.
@@ -80,20 +87,20 @@ fn times(slots: u64, slo: &Slo, window: Duration) -> Value {
 
 /// What it takes, and what clean time and a window that was met are worth, if outages last so
 /// long on average.
-fn outages(seconds: u64, objective: Objective, window: Duration) -> Value {
-    let (length, budget) = (seconds as f64, ratio(objective));
+fn outages(declared: Duration, objective: Objective, window: Duration) -> Value {
+    let (length, budget) = (declared.as_secs_f64(), ratio(objective));
     let needed = |units: f64| format!("{:.0}", (units * length / budget).ceil());
     let clean = |days: u64| {
         let observed = Duration::from_secs(days * 86_400);
         let record = Record { observed, ..Record::default() };
-        let ppb = finished::supported_ppb(&record, Duration::from_secs(seconds));
+        let ppb = finished::supported_ppb(&record, declared);
         (format!("clean_{days}d"), ppb.and_then(|ppb| decimal::ratio(ppb.into(), PPB.into())))
     };
     let outages = window.as_secs_f64() * budget / length;
     // At exactly the objective, at half its budget, and one nine better.
     let met = [1.0, 0.5, 0.1].map(|share| fixed(fit::windows_met(outages * share, outages), 4));
     let mut json = json!({
-        "outage_seconds": seconds.to_string(),
+        "outage_seconds": super::seconds(declared),
         "one_look_seconds": needed(finished::units(0)),
         "any_time_seconds": needed(evidence_units(0)),
         "windows_met": met,

@@ -15,7 +15,7 @@ use crate::engine::status::{Accounting, Burn, Coverage, Exhaustion, Proof, SloSt
 use crate::model::budget::{Budget, Spending};
 use crate::model::catalog::{Method, UnknownPolicy};
 use crate::model::decimal::cmp_products;
-use crate::model::evidence::{DECLARED_OUTAGE, Evidence};
+use crate::model::evidence::Evidence;
 use crate::model::objective::PPB;
 use crate::model::wide::Sum;
 use crate::model::window::Period;
@@ -380,21 +380,21 @@ impl Joint<'_> {
     /// What may be claimed.
     fn proof(&self, account: &Account) -> (Evidence, Proof) {
         let record = self.record();
-        let surely = self.surely();
-        let supports = || surely.is_some_and(|surely| record.supports(surely, DECLARED_OUTAGE));
+        let (surely, declared) = (self.surely(), self.slo.mean_outage);
+        let supports = || surely.is_some_and(|surely| record.supports(surely, declared));
         let evidence = match account.accounting {
             Accounting::Spent | Accounting::Lost => Evidence::Breached,
             Accounting::NoData => Evidence::NotYetProven,
             _ if account.withstands && supports() => Evidence::Met,
             _ => Evidence::NotYetProven,
         };
-        let earliest = surely.and_then(|s| record.earliest(s, DECLARED_OUTAGE, self.at));
+        let earliest = surely.and_then(|s| record.earliest(s, declared, self.at));
         let since = self.parts.iter().map(|part| part.since).max();
         let proof = Proof {
             since: since.unwrap_or(self.at),
             record,
-            supported_ppb: record.supported_ppb(DECLARED_OUTAGE),
-            assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+            supported_ppb: record.supported_ppb(declared),
+            assumed_outage: record.mean_outage(declared),
             earliest: earliest.filter(|_| evidence == Evidence::NotYetProven),
         };
         (evidence, proof)

@@ -287,3 +287,50 @@ fn a_short_window_of_nothing_but_excluded_slots_ends_what_unknown_ones_hold() {
     assert!(holds(Outcome::Bad) && holds(Outcome::Unknown));
     assert!(!holds(Outcome::Good) && !holds(Outcome::Excluded));
 }
+
+/// What may be claimed after these stretches, a slot every 10 s, if outages are declared to last
+/// so many seconds on average.
+fn claimed(declared: u64, stretches: &[(Outcome, u32)]) -> SloStatus {
+    let slo = Slo {
+        mean_outage: Duration::from_secs(declared),
+        window: Duration::from_secs(30 * 86_400).into(),
+        ..slo("99%", Unit::Month, "UTC")
+    };
+    let n: u32 = stretches.iter().map(|(_, n)| n).sum();
+    let start = at("2026-06-01T00:00:00Z");
+    let end = start.plus(Duration::from_secs(10) * n);
+    status_at(Histories { series: &series(start, 10, stretches), of: &[0] }, &slo, end)
+}
+
+#[test]
+fn shorter_outages_that_are_declared_prove_sooner_by_the_formula() {
+    for declared in [1_u32, 60, 300, 86_400] {
+        // g(0) m / b, in slots.
+        let needed =
+            (evidence::evidence_units(0) * f64::from(declared) / 0.01 / 10.0).ceil() as u32;
+        let after = |n| claimed(declared.into(), &[(Outcome::Good, n)]);
+        let (short, enough) = (after(needed - 1), after(needed));
+        assert_eq!((short.evidence, enough.evidence), (Evidence::NotYetProven, Evidence::Met));
+        assert_eq!(enough.proof.assumed_outage, Duration::from_secs(declared.into()));
+        let earliest = short.proof.earliest.expect("not proven yet").since(short.at);
+        assert!(earliest <= Duration::from_secs(10), "{declared}: {earliest:?}");
+    }
+}
+
+#[test]
+fn outages_that_last_longer_than_was_declared_count_for_what_they_are() {
+    // Three of 200 s in 30,000 slots.
+    let outage = [(Outcome::Bad, 20), (Outcome::Good, 9_980)];
+    let stretches = [outage, outage, outage].concat();
+    let supported = |mean: f64| {
+        let lost = evidence::evidence_units(3) * mean / 300_000.0;
+        Some(((1.0 - lost) * 1e9).floor() as u32)
+    };
+    for (declared, assumed) in [(1, 200), (60, 200), (200, 200), (300, 300), (86_400, 86_400)] {
+        let proof = claimed(declared, &stretches).proof;
+        assert_eq!((proof.record.outages, proof.record.observed.as_secs()), (3, 300_000));
+        assert_eq!(proof.assumed_outage, Duration::from_secs(assumed), "{declared}");
+        let expect = supported(assumed as f64).filter(|_| assumed < 1_000).or(Some(0));
+        assert_eq!(proof.supported_ppb, expect, "{declared}");
+    }
+}

@@ -14,7 +14,8 @@ pub(super) fn assess(service: &Service, slo: &Slo) -> Feasibility {
     let of = |part: &Part| service.slos.iter().find(|one| one.id == part.slo);
     let alone = |part: &Part| {
         let policy = slo.policy.as_ref().map(|policy| Arc::new(weighed(policy, part.weight)));
-        let own = assess_counting(service, &Slo { policy, ..of(part)?.clone() });
+        let mean_outage = slo.mean_outage;
+        let own = assess_counting(service, &Slo { policy, mean_outage, ..of(part)?.clone() });
         let lost_probe = own.lost_probe.times(factor(part.weight)).unwrap_or(inverse(None));
         Some(Feasibility { slo: slo.id.clone(), lost_probe, ..own })
     };

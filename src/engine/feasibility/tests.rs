@@ -127,13 +127,14 @@ fn clean_time_is_the_probes_times_the_interval() {
 fn the_daemon_calls_the_objective_met_after_that_long_and_no_sooner() {
     use crate::model::evidence::Record;
     for objective in ["99%", "99.9%", "99.999%"] {
-        let objective: Objective = objective.parse().expect("valid");
-        let after = met_after(objective);
-        let supports = |observed| {
-            Record { observed, ..Record::default() }.supports(objective, DECLARED_OUTAGE)
-        };
-        assert!(supports(after + after / 1_000), "{objective}");
-        assert!(!supports(after - after / 1_000), "{objective}");
+        for length in [1, 60, 300, 86_400].map(Duration::from_secs) {
+            let slo = Slo { mean_outage: length, ..slo(objective, 30, None) };
+            let after = met_after(&slo);
+            let supports =
+                |observed| Record { observed, ..Record::default() }.supports(slo.objective, length);
+            assert!(supports(after + after / 1_000), "{objective} {length:?}");
+            assert!(!supports(after - after / 1_000), "{objective} {length:?}");
+        }
     }
 }
 

@@ -104,8 +104,8 @@ fn remaining(ask: &Ask<'_, '_>) -> Option<Duration> {
 fn without_history(ask: &Ask<'_, '_>) -> Finding {
     let probes = ask.sights().filter_map(|(_, sight)| sight?.feasibility.evidence_time).max();
     let (numerator, denominator) = ask.budget_ratio();
-    let seconds_of =
-        CLEAN_UNITS * DECLARED_OUTAGE.as_secs_f64() * denominator as f64 / numerator as f64;
+    let declared = declared(ask);
+    let seconds_of = CLEAN_UNITS * declared.as_secs_f64() * denominator as f64 / numerator as f64;
     let outages = Duration::from_secs(seconds_of.ceil() as u64);
     let singly = match probes {
         Some(time) => format!("{} if probes fail singly, ", number::duration(time)),
@@ -117,7 +117,7 @@ fn without_history(ask: &Ask<'_, '_>) -> Finding {
         "not every service has a history; from nothing it takes at least {singly}{} if outages \
          last {}",
         number::duration(outages),
-        number::duration(DECLARED_OUTAGE),
+        number::duration(declared),
     );
     Finding::new(Answer::Unknown, sentence)
         .fact("clean_probe_seconds", probes.and_then(seconds))
@@ -125,9 +125,15 @@ fn without_history(ask: &Ask<'_, '_>) -> Finding {
         .fact("windows_met_by_luck", is_need.then(|| lucky(ask)))
 }
 
+/// How long outages are declared to last on average: the longest that a needed service says.
+fn declared(ask: &Ask<'_, '_>) -> Duration {
+    let of = |service| ask.case.ground.known(service).promise.map(|slo| slo.mean_outage);
+    ask.case.needed().filter_map(of).max().unwrap_or(DECLARED_OUTAGE)
+}
+
 /// The share of windows that would look met if the availability were exactly the objective: what
 /// a window without a miss is worth. As decimal text, cut.
 fn lucky(ask: &Ask<'_, '_>) -> String {
-    let outages = ask.budget().as_secs_f64() / DECLARED_OUTAGE.as_secs_f64();
+    let outages = ask.budget().as_secs_f64() / declared(ask).as_secs_f64();
     format!("{:.2}", (poisson::windows_met(outages, outages) * 100.0).floor() / 100.0)
 }

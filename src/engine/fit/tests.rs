@@ -318,6 +318,29 @@ fn the_wait_for_evidence_is_that_of_the_rule() {
 }
 
 #[test]
+fn without_history_the_longest_outage_that_a_needed_service_declares_counts() {
+    let declares = |name: &str, length: &str| {
+        let of = format!("window: 30d, meanOutage: {length}");
+        service(name, "99.99%", "1s", "description: x").replace("window: 30d", &of)
+    };
+    let told = |needs: &str| {
+        let all = [declares("a", "30s"), declares("b", "90s"), declares("c", "1d")].concat();
+        let fit = fit_of(&(all + &application("99.9%", needs, "description: x")));
+        gate(&fit, "evidence").clone()
+    };
+    // -ln(5 %) m / b.
+    for (needs, expect, words) in [
+        ("[{service: a}]", "89872", "if outages last 30 s"),
+        ("[{service: a}, {service: b}]", "269616", "if outages last 1 min 30 s"),
+    ] {
+        let gate = told(needs);
+        assert_eq!(gate["clean_outage_seconds"], expect, "{gate}");
+        let sentence = gate["sentence"].as_str().unwrap_or_default();
+        assert!(sentence.ends_with(words), "{gate}");
+    }
+}
+
+#[test]
 fn promises_and_measurements_stand_side_by_side() {
     let fit = with_history(measured(60, 2, 60, 999_000_000));
     let of = &fit["dependencies"][0]["of"][0];

@@ -50,6 +50,7 @@ impl<'a> Parts<'a> {
         let slots = all.map(|((slo, history), past)| Slots {
             slo,
             slots: past.slots(),
+            intervals: past.intervals(),
             revisions: &history.revisions,
         });
         Subject::several(slo, slots.collect(), self.until)
@@ -84,7 +85,8 @@ pub(super) fn about<'a>(
     let record = joint.record();
     let surely = joint.surely();
     let withstands = account.withstands && surely.is_some();
-    let proof = Proof::of(&beside, record, surely.unwrap_or(slo.objective), withstands, kept);
+    let promised = (surely.unwrap_or(slo.objective), slo.mean_outage);
+    let proof = Proof::of(&beside, record, promised, withstands, kept);
     let mut told = Vec::new();
     let mut left_out = 0;
     for (n, (one, history)) in parts.slos.iter().zip(&parts.histories).enumerate() {

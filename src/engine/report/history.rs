@@ -140,10 +140,13 @@ impl Past {
 
     /// Intervals where somebody else counts, and slots where nobody does.
     fn measured(&self) -> Histories<'_> {
-        match self.intervals.is_empty() {
-            true => self.slots(),
-            false => Histories { series: &self.intervals, of: &self.of[..self.intervals.len()] },
-        }
+        self.intervals().unwrap_or(self.slots())
+    }
+
+    /// Which intervals were measured, where somebody else counts.
+    pub fn intervals(&self) -> Option<Histories<'_>> {
+        let of = self.of.get(..self.intervals.len()).filter(|of| !of.is_empty())?;
+        Some(Histories { series: &self.intervals, of })
     }
 
     /// Single slots, or events.

@@ -32,7 +32,7 @@ use super::status::{Accounting, Coverage};
 use crate::model::budget::{Budget, Counted, Spending};
 use crate::model::catalog::{Agreement, UnknownPolicy};
 use crate::model::evidence::finished::{self, Zones};
-use crate::model::evidence::{DECLARED_OUTAGE, Evidence, Record};
+use crate::model::evidence::{Evidence, Record};
 use crate::model::uptime::Uptime;
 use crate::model::window::Period;
 use crate::model::worst::Worst;
@@ -200,7 +200,7 @@ impl<'a> Question<'a> {
 
     fn about(&self, service: &'a Service, slo: &'a Slo, history: &History) -> SloReport<'a> {
         let past = Past::of(history, self.period, self.now);
-        let slices = Slices::of(past.slots(), slo, past.until);
+        let slices = Slices::of(past.slots(), past.intervals(), slo, past.until);
         let judged = slices.as_ref().map_or(past.slots(), Slices::histories);
         let moment = Moment::new(judged, past.until).under(&history.revisions);
         let tally = tally(judged, &past);
@@ -226,7 +226,7 @@ impl<'a> Question<'a> {
             proof: Proof::of(
                 &past,
                 past.slots().record(),
-                objective,
+                (objective, slo.mean_outage),
                 withstands((&budget, unknown), objective),
                 kept,
             ),
@@ -462,11 +462,17 @@ pub struct Singly {
 }
 
 impl Proof {
-    fn of(past: &Past, record: Record, objective: Objective, withstands: bool, kept: Kept) -> Self {
+    fn of(
+        past: &Past,
+        record: Record,
+        (objective, declared): (Objective, Duration),
+        withstands: bool,
+        kept: Kept,
+    ) -> Self {
         let is_final = past.until >= past.period.end;
         let supported_ppb = match is_final {
-            true => finished::supported_ppb(&record, DECLARED_OUTAGE),
-            false => record.supported_ppb(DECLARED_OUTAGE),
+            true => finished::supported_ppb(&record, declared),
+            false => record.supported_ppb(declared),
         };
         let is_supported = supported_ppb.is_some_and(|ppb| ppb >= objective.ppb());
         let evidence = match kept {
@@ -474,11 +480,11 @@ impl Proof {
             Kept::Yes | Kept::Open if is_supported && withstands => Evidence::Met,
             Kept::Yes | Kept::Open | Kept::NoData => Evidence::NotYetProven,
         };
-        let earliest = record.earliest(objective, DECLARED_OUTAGE, past.until);
+        let earliest = record.earliest(objective, declared, past.until);
         Proof {
             evidence,
             is_final,
-            assumed_outage: record.mean_outage(DECLARED_OUTAGE),
+            assumed_outage: record.mean_outage(declared),
             supported_ppb,
             singly: Singly::of(past, objective),
             earliest: earliest.filter(|_| evidence == Evidence::NotYetProven),

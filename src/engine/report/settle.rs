@@ -61,7 +61,7 @@ pub fn settle(
     now: Timestamp,
 ) -> Settlement {
     let past = Past::of(history, period, now);
-    let slices = Slices::of(past.slots(), slo, past.until);
+    let slices = Slices::of(past.slots(), past.intervals(), slo, past.until);
     let judged = slices.as_ref().map_or(past.slots(), Slices::histories);
     let tally = super::tally(judged, &past);
     let counted = Counted::of(tally, slo.unknown);

@@ -278,6 +278,27 @@ fn an_interval_that_was_not_measured_weighs_as_much_as_one_with_many_events() {
 }
 
 #[test]
+fn slices_of_a_source_are_judged_by_its_intervals_in_a_report_as_well() {
+    let method = Method::Timeslices { slice: secs(300), objective: "90%".parse().expect("valid") };
+    let catalog = catalog(Slo { method, ..slo("99.9%") });
+    // Of each five minutes one was measured, with a thousand events.
+    let (mut events, mut intervals) = (Series::default(), Series::default());
+    for minute in 0..30 * DAY / 60 {
+        let (counted, measured) = match minute % 5 {
+            0 => (Tally::of(Outcome::Good, 1_000), Tally::of(Outcome::Good, 1)),
+            _ => (Tally::of(Outcome::Unknown, 1), Tally::of(Outcome::Unknown, 1)),
+        };
+        events.push(at(minute * 60), secs(60), 1, counted);
+        intervals.push(at(minute * 60), secs(60), 1, measured);
+    }
+    let history =
+        History { series: vec![events], intervals: vec![intervals], ..History::default() };
+    let all = report(&catalog, history, 40 * DAY);
+    let told = ["good", "bad", "unknown"].map(|key| all["slos"][0][key].as_u64());
+    assert_eq!(told, [Some(0), Some(0), Some(30 * 288)]);
+}
+
+#[test]
 fn outages_that_are_near_each_other_are_one_incident() {
     let catalog = catalog(slo("99.9%"));
     let near = [(DAY, DAY + 60), (DAY + 350, DAY + 400), (DAY + 700, DAY + 720)];

@@ -222,7 +222,7 @@ proptest! {
         let histories = Histories { series: &series, of: &[0] };
         let known = due;
         let expect = naive(&slots, &slo, known);
-        let whole = Slices::of(histories, &slo, known).expect("slices");
+        let whole = Slices::of(histories, None, &slo, known).expect("slices");
         // In pieces, as they come live.
         let mut pieces = Slices::default();
         let mut cuts: Vec<_> = cuts.iter().map(|c| from.plus(Duration::from_secs(*c))).collect();
@@ -239,6 +239,70 @@ proptest! {
                 let histories = slices.histories();
                 prop_assert_eq!(histories.before(moment) - histories.before(begin), sum);
             }
+        }
+    }
+}
+
+/// What somebody else counted in an interval, and whether it was measured.
+fn counted_interval() -> impl Strategy<Value = (Tally, Tally)> {
+    let (good, missed) = (Tally::of(Outcome::Good, 1), Tally::of(Outcome::Unknown, 1));
+    prop_oneof![
+        4 => (1_u64..50, 0_u64..5)
+            .prop_map(move |(good_n, bad)| (Tally { good: good_n, bad, ..Tally::ZERO }, good)),
+        2 => Just((missed, missed)),
+        // Measured, and of the only event in it nobody knows what it was.
+        1 => Just((missed, good)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn slices_of_what_somebody_else_counted_equal_a_walk_over_every_interval(
+        stretches in prop::collection::vec((counted_interval(), 1_u32..200), 1..12),
+        method in methods(),
+        unknown in prop::sample::select(vec![
+            UnknownPolicy::Exclude, UnknownPolicy::Bad, UnknownPolicy::Good,
+        ]),
+        step in prop::sample::select(vec![10_u64, 60]),
+        cut in 0_u64..60_000,
+    ) {
+        let slo = slo(method, Window::Rolling(MINUTE * 1_440), unknown);
+        let length = slo.method.slice().expect("slices");
+        let (from, step) = (at("2026-06-01T00:00:00Z"), Duration::from_secs(step));
+        let (mut events, mut measured, mut due) = (Series::default(), Series::default(), from);
+        let mut by_end: BTreeMap<Timestamp, (Tally, Tally)> = BTreeMap::new();
+        for ((counted, interval), n) in stretches {
+            events.push(due, step, n, counted);
+            measured.push(due, step, n, interval);
+            for _ in 0..n {
+                let slice = by_end.entry(due.floor(length).plus(length)).or_default();
+                slice.0 += counted;
+                slice.1 += interval;
+                due = due.plus(step);
+            }
+        }
+        // By half of the intervals, then by what was counted in those.
+        let expect: Tally = by_end
+            .iter()
+            .filter(|(end, _)| **end <= due)
+            .map(|(_, (counted, intervals))| {
+                let of = match intervals.good * 2 >= intervals.good + intervals.unknown {
+                    true => Tally { unknown: 0, ..*counted },
+                    false => Tally::of(Outcome::Unknown, 1),
+                };
+                judge(method, of, unknown)
+            })
+            .sum();
+        let (events, measured) = ([events], [measured]);
+        let slots = Histories { series: &events, of: &[0] };
+        let intervals = Histories { series: &measured, of: &[0] };
+        let whole = Slices::of(slots, Some(intervals), &slo, due).expect("slices");
+        let mut pieces = Slices::default();
+        for known in [from.plus(Duration::from_secs(cut)).min(due), due] {
+            pieces.extend(slots, Some(intervals), &slo, known);
+        }
+        for slices in [whole, pieces] {
+            prop_assert_eq!(slices.histories().before(due), expect);
         }
     }
 }

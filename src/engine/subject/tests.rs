@@ -529,3 +529,30 @@ proptest! {
         prop_assert_eq!(burns(&whole), burns(&alone));
     }
 }
+
+#[test]
+fn slices_of_parts_that_somebody_else_counts_are_judged_by_their_intervals() {
+    let step = Duration::from_secs(60);
+    let method = Method::RatioTimeslices { slice: step * 5 };
+    let window = Window::Rolling(step * 100);
+    let slo = Slo {
+        method,
+        ..Slo::new("svc/one".parse().expect("valid"), "90%".parse().expect("valid"), window)
+    };
+    let begin = Timestamp::from_secs(0).floor(step * 5);
+    // Of each five intervals one was measured, with a thousand events.
+    let (mut events, mut measured) = (Series::default(), Series::default());
+    let missed = Tally::of(Outcome::Unknown, 1);
+    for k in 0..100 {
+        let is_measured = k % 5 == 0;
+        let good = |n| if is_measured { Tally::of(Outcome::Good, n) } else { missed };
+        events.push(begin.plus(step * k), step, 1, good(1_000));
+        measured.push(begin.plus(step * k), step, 1, good(1));
+    }
+    let (events, measured, end) = ([events], [measured], begin.plus(step * 100));
+    let slots = Slots::of(&slo, Histories { series: &events, of: &[0] });
+    let intervals = Some(Histories { series: &measured, of: &[0] });
+    let told = |slots| Subject::one(slots, end).judged(0).before(end);
+    assert_eq!(told(Slots { intervals, ..slots }), missed.times(20 * method.parts()));
+    assert_eq!(told(slots).unknown, 0, "as if a slot were an event");
+}

@@ -162,6 +162,7 @@ fn a_composite_is_made_of_its_objectives() {
     let part = |name: &str, weight: &str| (name.to_owned(), weight.to_owned());
     assert_eq!(parts, [part("journey-1", "1"), part("journey-2", "1"), part("journey-3", "0.5")]);
     assert_eq!(journey.objective.to_string(), "99.9%", "the strictest");
+    assert_eq!(journey.mean_outage, crate::model::evidence::DECLARED_OUTAGE);
     let probes: Vec<_> = journey.probes.iter().map(|probe| probe.as_str()).collect();
     assert_eq!(probes, ["shop/browse", "shop/login", "shop/pay"]);
     assert!(journey.policy.is_some() && !journey.notify.is_empty());

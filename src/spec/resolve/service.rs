@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::parts::{is_label_name, whole_seconds};
+use super::parts::{is_label_name, whole_seconds, within};
 use super::{Context, Names, declare, probe, raw, refer, source};
 use crate::model::catalog::{Dependency, Method, Service};
 use crate::model::time::format_duration;
@@ -246,6 +246,10 @@ fn slos(
     Some((slos, sources.into_iter().flatten().collect()))
 }
 
+/// Mean outage lengths that may be declared. The daemon looks once a second, so shorter outages
+/// would claim what nobody saw; with longer ones even 99% takes over a year without an outage.
+const MEAN_OUTAGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+
 fn slo(
     service: Option<&Name>,
     given: &Given<raw::Slo>,
@@ -288,6 +292,7 @@ fn slo(
         unknown: *raw.unknown.value()?,
         policy: policy?,
         min_coverage: min_coverage(raw, cx.problems)?,
+        mean_outage: within(raw.mean_outage.given()?, MEAN_OUTAGE, cx.problems)?,
         notify: Vec::new(),
     };
     Some((slo, source))

@@ -1,5 +1,7 @@
 //! Maintenance and Corrections: what is read, and where what is wrong is told.
 
+use std::time::Duration;
+
 use super::{catalog, check, read, told};
 use crate::model::correction::Act;
 use crate::model::maintenance::Effect;
@@ -201,4 +203,21 @@ fn a_coverage_of_nothing_is_refused() {
     assert_eq!(slo.min_coverage.map(|share| share.ppb()), Some(900_000_000));
     let told = "spec.slos[0].minCoverage: a coverage of 0 is always reached";
     check_at(&text("0%"), "0%}", told);
+}
+
+#[test]
+fn outages_last_as_long_as_is_declared_or_as_is_always_assumed() {
+    use crate::model::evidence::DECLARED_OUTAGE;
+    let text = |length: &str| SERVICE.replace("window: 30d", &format!("window: 30d, {length}"));
+    let declared = |length: &str| catalog(&text(length)).services[0].slos[0].mean_outage;
+    assert_eq!(declared("unknown: exclude"), DECLARED_OUTAGE);
+    for (length, seconds) in [("1s", 1), ("1m30s", 90), ("5m", 300), ("1d", 86_400)] {
+        assert_eq!(declared(&format!("meanOutage: {length}")), Duration::from_secs(seconds));
+    }
+    for length in ["0s", "999ms", "1d1s", "28d"] {
+        let told = format!("spec.slos[0].meanOutage: {length} is out of bounds");
+        check_at(&text(&format!("meanOutage: {length}")), &format!("{length}}}"), &told);
+    }
+    let told = "spec.slos[0].meanOutage: the number \"90\" as `meanOutage`";
+    check_at(&text("meanOutage: 90"), "90}", told);
 }

@@ -165,6 +165,51 @@ fn check_says_how_long_that_takes_and_what_a_month_shows() {
 }
 
 #[test]
+fn check_and_report_say_what_length_of_outages_is_declared_and_reckon_with_it() {
+    let all = service("a", "99.9%", 10, "30d, meanOutage: 90s", "")
+        + &service("b", "99.9%", 10, "30d", "")
+        + &service("c", "99.9%", 10, "30d, meanOutage: 1200s", "");
+    let told = ask("check", &all, "", &[]);
+    for (n, assumed, days, lengths) in
+        [(0, "90", 3.95, 7), (1, "300", 13.15, 6), (2, "1200", 52.6, 6)]
+    {
+        let slo = &told["slos"][n];
+        assert_eq!(slo["assumed_outage_seconds"], assumed);
+        close(number(&slo["met_after_seconds"]) / 86_400.0, days, 0.02, assumed);
+        let outages = slo["evidence"]["outages"].as_array().expect("a list");
+        let own = outages.iter().find(|one| one["outage_seconds"] == assumed).expect("told");
+        close(number(&own["any_time_seconds"]), number(&slo["met_after_seconds"]), 1.0, assumed);
+        assert_eq!(outages.len(), lengths, "{outages:?}");
+    }
+    // Fifteen days of November with one outage of 180 s; the period goes on, so g(1) is 6.657.
+    let event = |slo: &str, from: &str, to: &str, counts: &str| {
+        format!(
+            "{{\"slo\":\"{slo}/availability\",\"from\":\"2025-11-{from}Z\",\
+             \"to\":\"2025-11-{to}Z\",\"every\":\"10s\",{counts}}}\n"
+        )
+    };
+    let events: String = ["a", "b", "c"]
+        .into_iter()
+        .map(|slo| {
+            event(slo, "10T00:00:00", "20T00:00:00", "\"good\":1,\"bad\":0")
+                + &event(slo, "20T00:00:00", "20T00:03:00", "\"good\":0,\"bad\":1")
+                + &event(slo, "20T00:03:00", "25T00:00:00", "\"good\":1,\"bad\":0")
+        })
+        .collect();
+    // That is longer than a declares, and shorter than b and c do.
+    for (slo, assumed) in [("a", "180"), ("b", "300"), ("c", "1200")] {
+        let args = ["--events", "-", "--service", slo, "--period", "2025-11"];
+        let proof = ask("report", &all, &events, &args)["slos"][0]["evidence"].clone();
+        assert_eq!(
+            (&proof["outages"], &proof["assumed_outage_seconds"]),
+            (&1.into(), &assumed.into())
+        );
+        let supported = 1.0 - 6.657 * number(&assumed.into()) / (15.0 * 86_400.0);
+        close(number(&proof["supported"]), supported, 1e-6, slo);
+    }
+}
+
+#[test]
 fn check_says_what_lengths_of_outages_make_of_clean_time_and_of_met_windows() {
     const DAY: f64 = 86_400.0;
     const YEAR: f64 = 365.0 * DAY;

@@ -80,6 +80,7 @@ fn catalog(halves: u64) -> Catalog {
         let whole = Slo {
             method: method(name),
             probes: parts.iter().flat_map(|part| part.probes.clone()).collect(),
+            mean_outage: Duration::from_secs(420),
             parts: parts.iter().zip(weights).filter_map(weigh).collect(),
             policy: Some(Arc::clone(&policy)),
             ..Slo::new(format!("svc/{name}").parse().expect("valid"), parts[1].objective, window())
@@ -158,6 +159,7 @@ fn at_once<T>(engine: &Engine, name: &str, say: impl FnOnce(&Subject<'_>) -> T) 
     let parts = engine.parts(state).map(|part| Slots {
         slo: &part.slo,
         slots: engine.histories(part),
+        intervals: engine.intervals(part),
         revisions: part.revisions(),
     });
     let parts = parts.collect();
@@ -342,5 +344,20 @@ fn a_burning_part_pages_for_the_whole_as_its_weight_says() {
         // 1 + 2 / 2 = 2 is not above 2; 1 + 2 = 3 is.
         assert_eq!(burn.burns_above((2, 1)), fires_then, "{halves}");
         assert_eq!(fires(&running, "events"), fires_then, "{halves}");
+    }
+}
+
+#[test]
+fn evidence_of_a_composite_assumes_outages_of_its_own_length() {
+    let mut engine = engine(catalog(2));
+    engine.start(|_| begin(), begin());
+    live(&mut engine, begin(), &[(Outcome::Good, Outcome::Good); 60], |_, _| {});
+    for name in NAMES {
+        let proof = state(&engine, name).status.as_ref().expect("evaluated").proof;
+        let declared = Duration::from_secs(420);
+        assert_eq!(proof.assumed_outage, declared, "{name}");
+        assert_eq!(proof.supported_ppb, proof.record.supported_ppb(declared), "{name}");
+        let part = state(&engine, &format!("{name}-1")).status.as_ref().expect("evaluated").proof;
+        assert_eq!(part.assumed_outage, Duration::from_secs(300), "{name}");
     }
 }

@@ -201,3 +201,35 @@ fn an_epoch_survives_a_restart_that_brings_back_less() {
     live(&mut again, (end + 3 * STEP, end + 4 * STEP), (0, 0));
     assert_eq!(proof(&again).record.outages, was.outages);
 }
+
+#[test]
+fn another_mean_outage_is_taken_at_a_reload_and_begins_no_epoch() {
+    let before = declared();
+    let mut engine = engine(&before);
+    engine.start(|_| at(0), at(0));
+    live(&mut engine, (0, 600_000), (0, 0));
+    let old = proof(&engine);
+    assert_eq!(old.assumed_outage, secs(300));
+    let mut next = (*before).clone();
+    next.services[0].slos[0].mean_outage = secs(60);
+    let ids = engine.series_of();
+    engine.reload(Arc::new(next.clone()), &ids, at(600_000));
+    // Nothing new was seen: the next tick has to look all the same.
+    engine.tick(at(600_002));
+    let new = proof(&engine);
+    assert_eq!((new.since, new.record), (old.since, old.record));
+    assert_eq!(
+        (new.assumed_outage, engine.slo("svc/both").map(|s| s.revisions().len())),
+        (secs(60), Some(1))
+    );
+    let lost =
+        |proof: &crate::engine::status::Proof| 1_000_000_000 - proof.supported_ppb.expect("seen");
+    assert!(lost(&old).abs_diff(5 * lost(&new)) <= 5, "{old:?} {new:?}");
+    // An outage of 200 minutes: it is the longer one that counts.
+    live(&mut engine, (600_000, 660_000), (606_000, 618_000));
+    assert_eq!(proof(&engine).assumed_outage, secs(12_000));
+    next.services[0].slos[0].mean_outage = secs(20_000);
+    engine.reload(Arc::new(next), &ids, at(660_000));
+    engine.tick(at(660_002));
+    assert_eq!((proof(&engine).since, proof(&engine).assumed_outage), (old.since, secs(20_000)));
+}

@@ -159,12 +159,14 @@ pub(super) fn add(
     probes.sort();
     probes.dedup();
     let strictest = slos.iter().map(|slo| slo.objective).max()?;
+    let mean_outage = slos.iter().map(|slo| slo.mean_outage).max()?;
     service.slos.push(Slo {
         display_name: display_name(document),
         description: spec.description.value().map(|text| text.0.clone()),
         probes,
         parts,
         method,
+        mean_outage,
         policy: common.policy.clone(),
         notify: common.targets.clone(),
         ..Slo::new(id.clone(), strictest, common.window.clone())

@@ -65,3 +65,17 @@ fn slots_before_a_probe_was_not_declared_are_kept_when_it_is_again() {
     let Tally { good, unknown, .. } = totals(&before);
     assert_eq!(totals(&after), Tally { good: good + 2, unknown, ..Tally::ZERO });
 }
+
+#[test]
+fn history_ends_with_the_last_slot_of_a_probe_that_is_not_declared_any_more() {
+    let mut records = Vec::new();
+    live(&both(), &mut records, (0, 10));
+    let mut effects = Vec::new();
+    let mut ahead = restore(engine(&both()), &records);
+    ahead.observe(observation(2, 10, Verdict::Good, 1), &mut effects);
+    keep(&mut records, effects);
+    let gone = restore(engine(&first_only()), &records);
+    let after = at(10).plus(Duration::from_micros(1));
+    assert_eq!(gone.resume_at(at(-3_600)), after, "the clock has gone back");
+    assert_eq!(gone.resume_at(at(11)), at(11));
+}

@@ -67,6 +67,23 @@ fn slots_before_a_probe_was_not_declared_are_kept_when_it_is_again() {
 }
 
 #[test]
+fn totals_say_nothing_of_slots_that_become_known_when_a_probe_comes_back() {
+    let (before, records) = come_back();
+    // The first ten minutes are too old to be brought back.
+    let old = at(600);
+    let recent = |record: &&Record| match record {
+        Record::Slice(slice) => slice.start >= old,
+        Record::Observation(observation) => observation.due >= old,
+        Record::Gap(_, run) => run.start >= old,
+        Record::State { .. } => true,
+    };
+    let mut recent: Vec<Record> = records.iter().filter(recent).cloned().collect();
+    let after = live(&both(), &mut recent, (2_520, 2_521));
+    let Tally { good, unknown, .. } = totals(&before);
+    assert_eq!(totals(&after), Tally { good: good + 2, unknown, ..Tally::ZERO });
+}
+
+#[test]
 fn history_ends_with_the_last_slot_of_a_probe_that_is_not_declared_any_more() {
     let mut records = Vec::new();
     live(&both(), &mut records, (0, 10));

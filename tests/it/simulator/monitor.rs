@@ -143,6 +143,7 @@ impl<'w> Simulation<'w> {
             }
             Event::CutOff(length) => {
                 self.cut_until = self.cut_until.max(now + length);
+                self.oracle.cut(now, self.cut_until);
                 // What is on its way is lost.
                 if let Some(process) = &mut self.process {
                     process.lose_answers(now + process.offset);
@@ -156,13 +157,16 @@ impl<'w> Simulation<'w> {
                     let rest = still.saturating_sub(now + process.offset).max(0);
                     process.offset -= length;
                     self.oracle.unhealthy(now, now + length + rest);
+                    self.oracle.unattended(now, now + length);
                     self.oracle.anchor(now + length, process.offset);
                     self.now += length;
                 }
             }
             Event::Stall(threads, length) => {
                 if let Some(process) = &mut self.process {
-                    process.stand_still(threads, now + process.offset, length);
+                    if process.stand_still(threads, now + process.offset, length) {
+                        self.oracle.unattended(now, now + length);
+                    }
                     self.oracle.unhealthy(now, now + length);
                 }
             }

@@ -155,6 +155,7 @@ impl<'w> Simulation<'w> {
                     // A stall goes on for as long afterwards as it had still to go.
                     let still = process.still.iter().max().copied().unwrap_or(i64::MIN);
                     let rest = still.saturating_sub(now + process.offset).max(0);
+                    process.slept(now + process.offset);
                     process.offset -= length;
                     self.oracle.unhealthy(now, now + length + rest);
                     self.oracle.unattended(now, now + length);

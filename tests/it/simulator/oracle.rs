@@ -124,12 +124,7 @@ impl<'w> Oracle<'w> {
             self.unattended.iter().map(|(from, _)| *from).filter(|at| *at >= seen.end).min();
         let (woke, slept) = (woke.unwrap_or(i64::MIN), slept.unwrap_or(i64::MAX));
         let mut met = self.cuts.iter().filter(|(a, b)| *a <= seen.end && *b >= seen.start);
-        let untold = |cut: &(i64, i64)| {
-            let (from, to) = (cut.0.max(woke), cut.1.min(slept));
-            // A machine may have been suspended while the probe was under way.
-            let within = |(a, b): &(i64, i64)| ((*b).min(to) - (*a).max(from)).max(0);
-            to - from - self.unattended.iter().map(within).sum::<i64>() < TELLING
-        };
+        let untold = |(from, to): &(i64, i64)| (*to).min(slept) - (*from).max(woke) < TELLING;
         // Where cuts overlap, one that can be told is enough.
         met.clone().next().is_some() && met.all(untold)
     }

@@ -103,6 +103,11 @@ impl Process {
         stalls
     }
 
+    /// The machine slept at `now`: to whatever was under way that is a stall.
+    pub fn slept(&mut self, now: i64) {
+        self.stall_end = self.stall_end.max(now + 1);
+    }
+
     /// A flight is over, or is given up by a stop.
     pub fn land(&mut self, number: u32, truly: i64, given_up: bool) -> Option<Report> {
         let flight = self.flights.remove(&number)?;

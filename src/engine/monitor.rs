@@ -488,8 +488,10 @@ impl Engine {
     fn settle_down(&mut self, slo: usize, known: Timestamp) {
         let state = &self.slos[slo];
         let at = state.status.as_ref().map(|status| status.at);
+        // A slot that has come already, known or not, may be due after this tick.
+        let ahead = self.histories(state).iter().filter_map(Series::last).max() >= at;
         let last = self.histories(state).iter().filter_map(Series::last_known).max();
-        let measured = last.filter(|last| Some(*last) < at).map(|at| at.plus(self.quiet(state)));
+        let measured = last.filter(|_| !ahead).map(|at| at.plus(self.quiet(state)));
         let untold = state.alerts.iter().all(|alert| alert.fired_at().is_none());
         // What is amended, counted by somebody else or promised otherwise before also changes by
         // itself.

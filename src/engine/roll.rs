@@ -412,7 +412,11 @@ impl Roll {
     /// speaks of no time after its last slot: of a probe that is no longer declared nothing is
     /// known there, and what comes to be known later must not look as if it were in a slice.
     pub fn close(&mut self, end: Timestamp) -> Option<Slice> {
-        let end = self.next_due.map_or(end, |next| next.min(end));
+        let known = match self.is_complete() {
+            true => self.last_due.map(|last| last.plus(INSTANT)),
+            false => self.next_due,
+        };
+        let end = known.map_or(end, |known| known.min(end));
         let start = self.open_since.filter(|start| *start < end)?;
         let (mut closed, mut open) = (Vec::new(), Vec::new());
         for run in self.runs.drain(..) {

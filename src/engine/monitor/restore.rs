@@ -77,6 +77,10 @@ pub(super) struct KeptTotals {
     /// The same for histories that some slots only are part of, by the rule.
     #[serde(default)]
     ruled: Vec<(u32, Rule, [u64; 4])>,
+    /// Of series whose probes are gone, up to when this speaks, if not up to `at`: slots after
+    /// that become known when they come back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ended: BTreeMap<u32, i64>,
     /// What epochs saw of which not everything is brought back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     epochs: Vec<KeptEpoch>,
@@ -293,9 +297,13 @@ impl Engine {
     /// The totals of every history at `at`, so that they go on after a restart that brings back
     /// less than was ever counted.
     pub(super) fn totals_record(&self, at: Timestamp) -> Record {
-        let (mut totals, mut ruled) = (Vec::new(), Vec::new());
+        let (mut totals, mut ruled, mut ended) = (Vec::new(), Vec::new(), BTreeMap::new());
         for line in &self.lines {
             let series = line.roll.series().0;
+            let last = line.roll.last_due().filter(|_| line.roll.is_complete());
+            let end = last.map(|last| last.plus(Duration::from_micros(1))).filter(|end| *end < at);
+            ended.extend(end.map(|end| (series, end.micros())));
+            let at = end.unwrap_or(at);
             for feed in line.feeds.iter().filter(|feed| !feed.intervals) {
                 let Tally { good, bad, unknown, excluded } = self.series[feed.indicator].before(at);
                 let counts = [good, bad, unknown, excluded];
@@ -305,7 +313,8 @@ impl Engine {
                 }
             }
         }
-        let kept = KeptTotals { at: at.micros(), totals, ruled, epochs: self.kept_epochs() };
+        let epochs = self.kept_epochs();
+        let kept = KeptTotals { at: at.micros(), totals, ruled, ended, epochs };
         let json = serde_json::to_string(&kept).expect("a struct of numbers always becomes JSON");
         Record::State { name: TOTALS.to_owned(), json }
     }
@@ -314,11 +323,11 @@ impl Engine {
     fn apply_totals(&mut self) {
         let totals = self.kept.totals.take();
         self.restore_epochs(totals.as_ref().map(|kept| &kept.epochs[..]).unwrap_or_default());
-        let Some(KeptTotals { at, totals, ruled, .. }) = totals else { return };
-        let at = Timestamp::from_micros(at);
+        let Some(KeptTotals { at, totals, ruled, ended, .. }) = totals else { return };
         let whole = |(series, threshold, counts)| (series, Rule::always(threshold), counts);
         for (series, rule, counts) in totals.into_iter().map(whole).chain(ruled) {
             let Some(&line) = self.line_of.get(&SeriesId(series)) else { continue };
+            let at = Timestamp::from_micros(ended.get(&series).copied().unwrap_or(at));
             let [good, bad, unknown, excluded] = counts;
             let total = Tally { good, bad, unknown, excluded };
             // A rule may have gone on since; what was due before counted by the part until then.
@@ -329,3 +338,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

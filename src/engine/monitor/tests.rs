@@ -580,3 +580,20 @@ fn an_exhausted_slo_that_alerts_nobody_is_not_looked_at_for_that() {
     }
     assert!(engine.slos.iter().all(|state| state.steady.holds_at(at(1_199))));
 }
+
+#[test]
+fn a_slot_of_which_nothing_is_known_is_looked_at_once_it_is_due() {
+    let catalog = catalog([5, 5], UnknownPolicy::Bad, ShortThreshold::Same);
+    let mut engine = engine(&catalog);
+    let later = |due| at(due).plus(Duration::from_millis(1_400));
+    let mut effects = engine.start(|p| if p.id.name() == "a" { at(0) } else { later(0) }, at(0));
+    for due in (0..500).step_by(5) {
+        let unknown = observation(2, due, Verdict::Unknown(UnknownReason::LocalFault), 0);
+        engine.observe(observation(1, due, Verdict::Good, 20), &mut effects);
+        engine.observe(Observation { due: later(due), ..unknown }, &mut effects);
+        for second in 1..5 {
+            engine.tick(at(due + second).plus(Duration::from_millis(600)));
+        }
+    }
+    assert_eq!(engine.slos[0].status.as_ref().map(|status| status.totals.unknown), Some(100));
+}

@@ -143,6 +143,7 @@ impl<'w> Simulation<'w> {
             }
             Event::CutOff(length) => {
                 self.cut_until = self.cut_until.max(now + length);
+                self.oracle.cut(now, self.cut_until);
                 // What is on its way is lost.
                 if let Some(process) = &mut self.process {
                     process.lose_answers(now + process.offset);
@@ -154,15 +155,19 @@ impl<'w> Simulation<'w> {
                     // A stall goes on for as long afterwards as it had still to go.
                     let still = process.still.iter().max().copied().unwrap_or(i64::MIN);
                     let rest = still.saturating_sub(now + process.offset).max(0);
+                    process.slept(now + process.offset);
                     process.offset -= length;
                     self.oracle.unhealthy(now, now + length + rest);
+                    self.oracle.unattended(now, now + length);
                     self.oracle.anchor(now + length, process.offset);
                     self.now += length;
                 }
             }
             Event::Stall(threads, length) => {
                 if let Some(process) = &mut self.process {
-                    process.stand_still(threads, now + process.offset, length);
+                    if process.stand_still(threads, now + process.offset, length) {
+                        self.oracle.unattended(now, now + length);
+                    }
                     self.oracle.unhealthy(now, now + length);
                 }
             }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use nines::engine::{Engine, Revision};
 use nines::model::budget::{Counted, Spending};
 use nines::model::{
-    Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId, Tally,
-    Timestamp, UnknownReason, Verdict,
+    BadReason, Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId,
+    Tally, Timestamp, UnknownReason, Verdict,
 };
 
 use super::alerts::{self, Alerts};
@@ -19,6 +19,10 @@ use super::{DAY, MINUTE, MS, SECOND};
 
 /// Runs beyond which a history may put its old part on a grid of a minute, toward worse.
 const COARSE_RUNS: usize = 4_096;
+
+/// How long a cut lasts at least in which every reference keeps silent once for sure: an interval
+/// of theirs and their timeout.
+const TELLING: i64 = 1_750 * MS;
 
 /// When a probe really was under way, in true time.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,10 @@ pub struct Oracle<'w> {
     anchors: Vec<(i64, i64)>,
     /// When the monitor was not in its right mind, in true time.
     unhealthy: Vec<(i64, i64)>,
+    /// When nothing that was sent arrived anywhere, in true time.
+    cuts: Vec<(i64, i64)>,
+    /// When nobody probed or read an answer, in true time.
+    unattended: Vec<(i64, i64)>,
     pub alerts: Alerts,
     outages_until: i64,
     most_runs: usize,
@@ -84,6 +92,8 @@ impl<'w> Oracle<'w> {
             promises: BTreeMap::new(),
             anchors: Vec::new(),
             unhealthy: Vec::new(),
+            cuts: Vec::new(),
+            unattended: Vec::new(),
             alerts: Alerts::default(),
             outages_until: world.from,
             most_runs: 0,
@@ -94,6 +104,29 @@ impl<'w> Oracle<'w> {
     /// Something was wrong with the monitor between these moments, in true time.
     pub fn unhealthy(&mut self, from: i64, to: i64) {
         self.unhealthy.push((from, to));
+    }
+
+    /// Nothing that was sent between these moments arrived anywhere, in true time.
+    pub fn cut(&mut self, from: i64, to: i64) {
+        self.cuts.push((from, to));
+    }
+
+    /// Nobody probed or read an answer between these moments, in true time.
+    pub fn unattended(&mut self, from: i64, to: i64) {
+        self.unattended.push((from, to));
+    }
+
+    /// Whether a probe met a cut that the monitor was awake for too little of to hear each
+    /// reference keep silent, before it stood still or since. Such a cut is nobody's excuse.
+    fn met_untold_cut(&self, seen: Seen) -> bool {
+        let woke = self.unattended.iter().map(|(_, to)| *to).filter(|to| *to <= seen.start).max();
+        let slept =
+            self.unattended.iter().map(|(from, _)| *from).filter(|at| *at >= seen.end).min();
+        let (woke, slept) = (woke.unwrap_or(i64::MIN), slept.unwrap_or(i64::MAX));
+        let mut met = self.cuts.iter().filter(|(a, b)| *a <= seen.end && *b >= seen.start);
+        let untold = |(from, to): &(i64, i64)| (*to).min(slept) - (*from).max(woke) < TELLING;
+        // Where cuts overlap, one that can be told is enough.
+        met.clone().next().is_some() && met.all(untold)
     }
 
     /// From this true moment on, the process' timeline is so far ahead.
@@ -188,6 +221,7 @@ impl<'w> Oracle<'w> {
     pub fn died(&mut self, now: i64, next: i64) {
         let lost = self.lines.values_mut().filter_map(Line::forget).min();
         let from = lost.map_or(now, |due| self.truly(due).min(now));
+        self.unattended(now, next);
         // A new process finds its feet within a few seconds.
         self.unhealthy(from, next + 2 * SECOND);
     }
@@ -201,6 +235,7 @@ impl<'w> Oracle<'w> {
         let slow = latency.is_some_and(|took| took > under);
         let state = line.target.at(seen.start);
         let wrong = match observation.verdict {
+            Verdict::Bad(BadReason::Timeout) => !truth(false) && !self.met_untold_cut(seen),
             Verdict::Bad(_) => !truth(false),
             Verdict::Good => !state.is_good() || slow && !truth(true),
             // A monitor that hides behind what it does not know is no better than one that lies.

@@ -85,7 +85,8 @@ impl Process {
         due.map(|due| due.max(self.still[who]))
     }
 
-    pub fn stand_still(&mut self, threads: Threads, now: i64, length: i64) {
+    /// Tells whether that is a stall of the prober.
+    pub fn stand_still(&mut self, threads: Threads, now: i64, length: i64) -> bool {
         let who = match threads {
             Threads::All => &[PROBER, ENGINE, WRITER][..],
             Threads::Probing => &[PROBER],
@@ -95,9 +96,16 @@ impl Process {
         for who in who {
             self.still[*who] = self.still[*who].max(now + length);
         }
-        if who.contains(&PROBER) && length > STALL {
+        let stalls = who.contains(&PROBER) && length > STALL;
+        if stalls {
             self.stall_end = self.stall_end.max(now + length);
         }
+        stalls
+    }
+
+    /// The machine slept at `now`: to whatever was under way that is a stall.
+    pub fn slept(&mut self, now: i64) {
+        self.stall_end = self.stall_end.max(now + 1);
     }
 
     /// A flight is over, or is given up by a stop.

@@ -80,8 +80,8 @@ pub fn neglect(answer: Answer, due: i64, timeout: Duration) -> Answer {
 }
 
 /// The verdict on an answer, the latency that counts, and what others have to say before the
-/// verdict stands. `stalled` says that the probing thread stood still at some time between the
-/// start and the moment at which the answer was read.
+/// verdict stands. `stalled` says that the probing thread stood still, or the machine slept, at
+/// some time between the start and the moment at which the answer was read.
 pub fn judge(
     answer: Answer,
     stalled: bool,

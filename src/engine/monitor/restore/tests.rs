@@ -1,0 +1,98 @@
+//! Lives of processes one after another, each with what the ones before kept.
+
+use std::sync::Arc;
+
+use super::super::tests::{at, catalog, engine, keep, observation, restore};
+use super::*;
+use crate::model::catalog::UnknownPolicy;
+use crate::model::{Catalog, ShortThreshold};
+
+fn both() -> Arc<Catalog> {
+    catalog([1, 1], UnknownPolicy::Exclude, ShortThreshold::Same)
+}
+
+/// The same without its second probe.
+fn first_only() -> Arc<Catalog> {
+    let mut catalog = Catalog::clone(&both());
+    let service = &mut catalog.services[0];
+    service.probes.truncate(1);
+    service.slos.iter_mut().for_each(|slo| slo.probes.truncate(1));
+    Arc::new(catalog)
+}
+
+/// A process that lives for some seconds and is killed. The second probe sees nothing in some of
+/// the first seconds of all.
+fn live(catalog: &Arc<Catalog>, records: &mut Vec<Record>, (from, to): (i64, i64)) -> Engine {
+    let mut engine = restore(engine(catalog), records);
+    keep(records, engine.start(|_| at(from), at(from)));
+    for now in from + 1..=to {
+        let mut effects = Vec::new();
+        for series in (1..).take(engine.probes().len()) {
+            let verdict = match (series, now) {
+                (2, 100..150) => Verdict::Unknown(UnknownReason::LocalFault),
+                _ => Verdict::Good,
+            };
+            engine.observe(observation(series, now - 1, verdict, 1), &mut effects);
+        }
+        effects.extend(engine.tick(at(now)));
+        keep(records, effects);
+    }
+    engine
+}
+
+/// The second probe is not declared for a while: what it lacked before that becomes known when it
+/// is declared again.
+fn come_back() -> (Engine, Vec<Record>) {
+    let mut records = Vec::new();
+    live(&both(), &mut records, (0, 1_000));
+    live(&first_only(), &mut records, (1_010, 2_500));
+    let engine = live(&both(), &mut records, (2_510, 2_520));
+    (engine, records)
+}
+
+/// What all slots ever came to, by an SLO over both probes.
+fn totals(engine: &Engine) -> Tally {
+    let state = engine.slo("svc/both").expect("declared");
+    state.status.as_ref().expect("evaluated").totals
+}
+
+#[test]
+fn slots_before_a_probe_was_not_declared_are_kept_when_it_is_again() {
+    let (before, mut records) = come_back();
+    // A second of each before the first end, ten between, and what the second probe did not see.
+    assert_eq!(totals(&before).unknown, 50 + 2 * 10 + 10);
+    let after = live(&both(), &mut records, (2_520, 2_521));
+    let Tally { good, unknown, .. } = totals(&before);
+    assert_eq!(totals(&after), Tally { good: good + 2, unknown, ..Tally::ZERO });
+}
+
+#[test]
+fn totals_say_nothing_of_slots_that_become_known_when_a_probe_comes_back() {
+    let (before, records) = come_back();
+    // The first ten minutes are too old to be brought back.
+    let old = at(600);
+    let recent = |record: &&Record| match record {
+        Record::Slice(slice) => slice.start >= old,
+        Record::Observation(observation) => observation.due >= old,
+        Record::Gap(_, run) => run.start >= old,
+        Record::State { .. } => true,
+    };
+    let mut recent: Vec<Record> = records.iter().filter(recent).cloned().collect();
+    let after = live(&both(), &mut recent, (2_520, 2_521));
+    let Tally { good, unknown, .. } = totals(&before);
+    assert_eq!(totals(&after), Tally { good: good + 2, unknown, ..Tally::ZERO });
+}
+
+#[test]
+fn history_ends_with_the_last_slot_of_a_probe_that_is_not_declared_any_more() {
+    let mut records = Vec::new();
+    live(&both(), &mut records, (0, 10));
+    let mut effects = Vec::new();
+    let mut ahead = restore(engine(&both()), &records);
+    ahead.observe(observation(2, 10, Verdict::Good, 1), &mut effects);
+    keep(&mut records, effects);
+    let gone = restore(engine(&first_only()), &records);
+    let after = at(10).plus(Duration::from_micros(1));
+    assert_eq!(gone.resume_at(at(-3_600)), after, "the clock has gone back");
+    assert_eq!(gone.resume_at(at(11)), at(11));
+}

@@ -14,10 +14,9 @@ use serde_json::{Value, json};
 
 use crate::engine::amend::Amendments;
 use crate::engine::backtest::{self, Interval, Replay, Score};
-use crate::engine::evaluate::Histories;
 use crate::engine::render;
 use crate::engine::series::Series;
-use crate::engine::subject::{Slots, Subject};
+use crate::engine::subject::{Recorded, Slots, Subject};
 use crate::engine::{Book, SloStatus};
 use crate::model::{Catalog, Severity, ShortThreshold, Slo, SloId, Timestamp, decimal, number};
 
@@ -57,15 +56,14 @@ struct Finding<'a> {
 struct Counting<'a> {
     slo: &'a Slo,
     amendments: &'a Amendments,
-    series: Vec<Series>,
-    of: Vec<usize>,
+    recorded: Recorded,
     /// Whether the source says anything of it.
     is_there: bool,
 }
 
 impl Counting<'_> {
     fn slots(&self) -> Slots<'_> {
-        Slots::of(self.slo, Histories { series: &self.series, of: &self.of })
+        self.recorded.slots(self.slo)
     }
 }
 
@@ -88,9 +86,8 @@ pub fn run(
         .zip(&amendments)
         .map(|((_, slo), amendments)| {
             let measured = histories.get(&slo.id);
-            let series = amendments.over(measured.cloned().unwrap_or_default());
-            let (of, is_there) = ((0..series.len()).collect(), measured.is_some());
-            (&slo.id, Counting { slo, amendments, series, of, is_there })
+            let recorded = measured.map(|one| one.over(amendments)).unwrap_or_default();
+            (&slo.id, Counting { slo, amendments, recorded, is_there: measured.is_some() })
         })
         .collect();
     let findings: Vec<Finding<'_>> = catalog
@@ -144,7 +141,7 @@ fn find<'a>(
 }
 
 /// Histories as they were measured.
-pub type Measured = BTreeMap<SloId, Vec<Series>>;
+pub type Measured = BTreeMap<SloId, Recorded>;
 
 /// Every history of the catalogue in a source, and what is to be laid over it.
 ///
@@ -165,7 +162,9 @@ pub fn read(catalog: &Catalog, source: &Source) -> anyhow::Result<(Measured, Boo
                 events::read(&mut BufReader::new(file), find, &known)
             };
             let histories = histories.with_context(|| format!("in events {name}"))?;
-            let id = |(id, series): (String, Series)| Some((id.parse().ok()?, vec![series]));
+            let id = |(id, series): (String, Series)| {
+                Some((id.parse().ok()?, Recorded::new(vec![series], Vec::new())))
+            };
             Ok((histories.into_iter().filter_map(id).collect(), Book::of(catalog)))
         }
         Source::Ledger { path, vantage, from, to } => {

@@ -12,8 +12,8 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use crate::engine::backtest;
-use crate::engine::evaluate::Histories;
 use crate::engine::fit::{self, Ground, Measured, render};
+use crate::engine::subject::Subject;
 use crate::model::{Catalog, Objective, SloId, number};
 
 use super::Format;
@@ -50,12 +50,10 @@ impl Source {
                 crate::daemon::history::of_ledger(&catalog, &path, &vantage, None, None)?;
             let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
             for ((_, slo), amendments) in catalog.slos().zip(amendments) {
-                let Some(series) = histories.remove(&slo.id) else { continue };
-                let series = amendments.over(series);
-                let of: Vec<usize> = (0..series.len()).collect();
-                let histories = Histories { series: &series, of: &of };
-                let Some((_, last)) = backtest::ticks(histories) else { continue };
-                let status = backtest::status_at(histories, slo, last);
+                let Some(recorded) = histories.remove(&slo.id) else { continue };
+                let recorded = recorded.over(&amendments);
+                let Some((_, last)) = backtest::ticks(recorded.histories()) else { continue };
+                let status = Subject::one(recorded.slots(slo), last).status_at(last);
                 measured.insert(slo.id.clone(), Measured::of(&status));
             }
         }

@@ -19,9 +19,8 @@ use super::client::Daemon;
 use super::slo::escape;
 use crate::engine::Book;
 use crate::engine::amend::Amendments;
-use crate::engine::evaluate::Histories;
 use crate::engine::report::{History, Question, Scope, render};
-use crate::engine::series::Series;
+use crate::engine::subject::Recorded;
 use crate::model::window::{Period, Zone, named_period};
 use crate::model::worst::sizes_with;
 use crate::model::{Catalog, Slo, SloId, Timestamp};
@@ -131,8 +130,10 @@ impl Events {
 
     /// Up to when the last of them speaks.
     fn end(&self) -> Option<Timestamp> {
-        let of =
-            |series: &Vec<Series>| History { series: series.clone(), ..History::default() }.end();
+        let of = |recorded: &Recorded| {
+            let series = recorded.histories().iter().cloned().collect();
+            History { series, ..History::default() }.end()
+        };
         self.0.values().filter_map(of).max()
     }
 
@@ -142,11 +143,10 @@ impl Events {
         let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
         let history = |((_, slo), amendments): ((_, &Slo), &Amendments)| {
             let measured = measured.get(&slo.id)?;
-            let of: Vec<usize> = (0..measured.len()).collect();
-            let slots = Histories { series: measured, of: &of };
+            let slots = measured.histories();
             let touches = book.touching(&slo.id, period.start, period.end).into_iter();
             let touches = touches.map(|touch| (touch.clone(), touch.measured(slots))).collect();
-            let series = amendments.over(measured.clone());
+            let series = measured.over(amendments).histories().iter().cloned().collect();
             Some((slo.id.clone(), History { series, touches, ..History::default() }))
         };
         catalog.slos().zip(&amendments).filter_map(history).collect()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::book::CORRECTION_STATE;
 use crate::engine::report::{Failure, History, Question};
 use crate::engine::series::Series;
+use crate::engine::subject::Recorded;
 use crate::engine::{self, Book, Engine};
 use crate::ledger::{Ledger, Reader, Restored};
 use crate::model::uptime;
@@ -175,7 +176,7 @@ pub fn of_ledger(
     vantage: &str,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-) -> anyhow::Result<(BTreeMap<SloId, Vec<Series>>, Book)> {
+) -> anyhow::Result<(BTreeMap<SloId, Recorded>, Book)> {
     let (ledger, mut engine) = open(Arc::new(catalog.clone()), path, vantage)?;
     let since = from.unwrap_or(Timestamp::MIN);
     let report = ledger.restore(since, &mut |restored| match restored {
@@ -197,7 +198,9 @@ pub fn of_ledger(
     let histories = engine.slos().iter().filter_map(|state| {
         let series: Vec<Series> = engine.as_measured(state).iter().map(clip).collect();
         let any = series.iter().any(|series| series.first().is_some());
-        any.then(|| (state.slo.id.clone(), series))
+        let intervals = engine.intervals_as_measured(state);
+        let intervals = intervals.iter().flat_map(|all| all.iter()).map(clip).collect();
+        any.then(|| (state.slo.id.clone(), Recorded::new(series, intervals)))
     });
     Ok((histories.collect(), engine.book().clone()))
 }

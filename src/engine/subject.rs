@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::amend::Amendments;
 use super::evaluate::composite::{Joint, Part, joins_slices};
 use super::evaluate::{self, Histories, Moment, PairVerdict};
 use super::forecast;
@@ -31,6 +32,41 @@ impl<'a> Slots<'a> {
     /// An SLO that always promised what it does.
     pub fn of(slo: &'a Slo, slots: Histories<'a>) -> Self {
         Slots { slo, slots, intervals: None, revisions: &[] }
+    }
+}
+
+/// What was recorded of an SLO that counts by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    series: Vec<Series>,
+    intervals: Vec<Series>,
+    of: Vec<usize>,
+}
+
+impl Recorded {
+    /// The history of each probe, and, where somebody else counts, of which intervals were
+    /// measured.
+    pub fn new(series: Vec<Series>, intervals: Vec<Series>) -> Self {
+        let of = (0..series.len().max(intervals.len())).collect();
+        Recorded { series, intervals, of }
+    }
+
+    /// The same with these laid over it.
+    pub fn over(&self, amendments: &Amendments) -> Self {
+        let over = |series: &Vec<Series>| amendments.over(series.clone());
+        Self::new(over(&self.series), over(&self.intervals))
+    }
+
+    /// Its slots.
+    pub fn histories(&self) -> Histories<'_> {
+        Histories { series: &self.series, of: &self.of[..self.series.len()] }
+    }
+
+    /// The same as the history of an SLO that always promised what it does.
+    pub fn slots<'a>(&'a self, slo: &'a Slo) -> Slots<'a> {
+        let intervals = (!self.intervals.is_empty())
+            .then(|| Histories { series: &self.intervals, of: &self.of[..self.intervals.len()] });
+        Slots { intervals, ..Slots::of(slo, self.histories()) }
     }
 }
 

@@ -193,3 +193,40 @@ fn what_must_not_be_taken_is_refused_as_a_problem() {
     check(SLO, &[auth, key], &format!("{{\"results\": [{}]}}", " ".repeat(70_000)), 413);
     assert_eq!((totals(&daemon).good, totals(&daemon).bad), (0, 0));
 }
+
+#[test]
+fn a_correction_of_what_was_sent_changes_the_budget_and_its_withdrawal_gives_it_back() {
+    let daemon = Daemon::start_beside(SPECS, &["--web.enable-lifecycle"], |specs| {
+        std::fs::write(specs.join("token"), TOKEN)
+    });
+    first(&daemon);
+    assert_eq!(deliver(&daemon, "some", &one(90, 10)).status, 200);
+    counts(&daemon, 90, 10);
+    let at = daemon.status(SLO).expect("it is evaluated").at;
+    let from = at.minus(Duration::from_secs(3_600));
+    let told = || {
+        let answer = daemon.get(&format!("/api/v1/slos/{SLO}?at={at}")).json();
+        let keys = ["good", "bad", "unknown", "excluded", "coverage", "budget", "sli"];
+        keys.map(|key| answer["slo"]["status"][key].clone())
+    };
+    let declare = |name: &str, spec: &str| {
+        let text = format!(
+            "apiVersion: nines/v1\nkind: Correction\nmetadata: {{name: {name}}}\n\
+             spec: {{{spec}, reason: a fault of ours, author: ana}}\n"
+        );
+        daemon.write_specs(&format!("{name}.yaml"), &text);
+        let answer = daemon.reload();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let measured = told();
+    assert_eq!(measured[..2], [json!(90), json!(10)]);
+
+    let excluded = format!("slo: {SLO}, from: \"{from}\", to: \"{at}\", outcome: excluded");
+    declare("fault", &excluded);
+    let corrected = told();
+    assert_eq!((&corrected[..2], &corrected[3]), (&[json!(0), json!(0)][..], &json!(100)));
+    assert_ne!(corrected[5], measured[5], "the budget");
+
+    declare("ours", "withdraws: fault");
+    assert_eq!(told(), measured);
+}

@@ -95,10 +95,7 @@ impl Engine {
     }
 
     /// The intervals of an SLO that somebody else counts, as they were measured.
-    pub(super) fn intervals_as_measured<'a>(
-        &'a self,
-        state: &'a SloState,
-    ) -> Option<Histories<'a>> {
+    pub fn intervals_as_measured<'a>(&'a self, state: &'a SloState) -> Option<Histories<'a>> {
         let of = &state.account.intervals;
         (!of.is_empty()).then_some(Histories { series: &self.series, of })
     }

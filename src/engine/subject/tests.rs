@@ -549,10 +549,11 @@ fn slices_of_parts_that_somebody_else_counts_are_judged_by_their_intervals() {
         events.push(begin.plus(step * k), step, 1, good(1_000));
         measured.push(begin.plus(step * k), step, 1, good(1));
     }
-    let (events, measured, end) = ([events], [measured], begin.plus(step * 100));
-    let slots = Slots::of(&slo, Histories { series: &events, of: &[0] });
-    let intervals = Some(Histories { series: &measured, of: &[0] });
-    let told = |slots| Subject::one(slots, end).judged(0).before(end);
-    assert_eq!(told(Slots { intervals, ..slots }), missed.times(20 * method.parts()));
-    assert_eq!(told(slots).unknown, 0, "as if a slot were an event");
+    let end = begin.plus(step * 100);
+    let told = |intervals: Vec<Series>| {
+        let recorded = Recorded::new(vec![events.clone()], intervals);
+        Subject::one(recorded.slots(&slo), end).judged(0).before(end)
+    };
+    assert_eq!(told(vec![measured]), missed.times(20 * method.parts()));
+    assert_eq!(told(Vec::new()).unknown, 0, "as if a slot were an event");
 }

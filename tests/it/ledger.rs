@@ -10,7 +10,7 @@ use std::time::Duration;
 use nines::ledger::{Ledger, Options, Restored, Stretch};
 use nines::model::{Observation, Phases, Record, SeriesId, Slice, Timestamp, Verdict};
 
-#[path = "../../benches/ledger.rs"]
+#[path = "../../benches/support/ledger.rs"]
 mod bench;
 
 const DIRECTORY: &str = "NINES_TEST_LEDGER_TO_FILL";
@@ -132,5 +132,5 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
 
 #[test]
 fn the_bench_runs_and_counts_every_slot() {
-    bench::main();
+    bench::run(bench::Plan { series: 20, days: 2, commits: (3, 3) });
 }

@@ -93,9 +93,11 @@ fn not_running(daemon: &Daemon) -> u64 {
 /// Up to when everything that was handed to the ledger is durable, by the daemon's own word.
 fn durable(daemon: &Daemon) -> Instant {
     let name = "nines_ledger_last_durable_timestamp_seconds";
-    let exposition = daemon.metrics();
-    let sample = exposition.samples.iter().find(|s| s.name == name).expect("it is exported");
-    let at = Timestamp::from_micros((sample.value * 1e6) as i64);
+    // A new process says so from its first commit on.
+    let value = until("a first commit", SOON, || {
+        daemon.metrics().samples.iter().find(|s| s.name == name).map(|s| s.value)
+    });
+    let at = Timestamp::from_micros((value * 1e6) as i64);
     let ago = nines::clock::wall_now().since(at);
     assert!(ago < SOON, "nothing has become durable for {ago:?}");
     Instant::now() - ago

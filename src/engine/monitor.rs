@@ -32,7 +32,7 @@ use super::amend::{Amended, Amendments};
 use super::book::Book;
 use super::evaluate::{self, Histories, Moment};
 use super::isolation::{Counted, Sight};
-use super::roll::{Roll, Taken};
+use super::roll::{Roll, SLICE, Taken};
 use super::series::Series;
 use super::slices::Slices;
 use super::state::{Account, ProbeState, SloState};
@@ -40,9 +40,6 @@ use super::status::SloStatus;
 use super::steady::Steady;
 use layout::Line;
 
-/// Slices are closed every ten minutes. A start reads the slices of the day and the observations
-/// since the last one; at a probe every 5 s the two together are fewest near ten minutes.
-const SLICE: Duration = Duration::from_secs(600);
 /// Ticks that are made up for one by one after a stall; earlier ones are skipped.
 const MAX_CATCH_UP: Duration = Duration::from_secs(600);
 /// Memory reaches back this much further than the longest window, for questions about the past.

@@ -28,6 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The shortest time there is between two moments.
 const INSTANT: Duration = Duration::from_micros(1);
 
+/// From one edge between slices to the next, in wall time. A start reads the slices of the day and
+/// the observations since the last one; at a probe every 5 s the two together are fewest near ten
+/// minutes.
+pub(super) const SLICE: Duration = Duration::from_secs(600);
+
 /// The open end of one series.
 #[derive(Clone, Debug)]
 pub struct Roll {
@@ -45,7 +50,8 @@ pub struct Roll {
     turns: VecDeque<Turn>,
     open_since: Option<Timestamp>,
     runs: Vec<Run>,
-    latencies: Latencies,
+    /// Latencies of the slots that are in no slice, by the last edge before each.
+    latencies: Vec<(Timestamp, Latencies)>,
 }
 
 /// A change of the grid.
@@ -94,7 +100,7 @@ impl Roll {
             turns: VecDeque::new(),
             open_since: None,
             runs: Vec::new(),
-            latencies: Latencies::default(),
+            latencies: Vec::new(),
         }
     }
 
@@ -382,9 +388,23 @@ impl Roll {
             _ => 0,
         };
         if let Some(latency) = latency {
-            self.latencies.record(latency);
+            self.record(due, latency);
         }
         self.append(Run { start: due, step, n, verdict, class })
+    }
+
+    fn record(&mut self, due: Timestamp, latency: Duration) {
+        let edge = due.floor(SLICE);
+        match self.latencies.iter_mut().rev().find(|(at, _)| *at == edge) {
+            Some((_, open)) => open.record(latency),
+            None => {
+                let mut open = Latencies::default();
+                open.record(latency);
+                // Nearly always there is one at a time.
+                self.latencies.reserve_exact(1);
+                self.latencies.push((edge, open));
+            }
+        }
     }
 
     fn append(&mut self, run: Run) -> Run {
@@ -408,7 +428,9 @@ impl Roll {
         u8::try_from(exceeded).unwrap_or(u8::MAX).min(UNMEASURED - 1)
     }
 
-    /// Closes everything due before `end` into a slice; none if there is nothing. The slice
+    /// Closes everything due before `end`, a multiple of [`SLICE`] or later than every slot that
+    /// was accepted, into a slice; none if there is nothing. What was heard of slots after it
+    /// meanwhile, as a slower series held up the edge, is left to the next slice. The slice
     /// speaks of no time after its last slot: of a probe that is no longer declared nothing is
     /// known there, and what comes to be known later must not look as if it were in a slice.
     pub fn close(&mut self, end: Timestamp) -> Option<Slice> {
@@ -426,7 +448,14 @@ impl Roll {
         }
         self.runs = open;
         self.open_since = Some(end);
-        let latencies = std::mem::take(&mut self.latencies);
+        let mut latencies = Latencies::default();
+        self.latencies.retain(|(edge, open)| {
+            let stays = *edge >= end;
+            if !stays {
+                latencies.merge(open);
+            }
+            stays
+        });
         (!closed.is_empty()).then(|| Slice {
             series: self.series,
             start,
@@ -522,15 +551,17 @@ mod tests {
 
         #[test]
         fn closing_at_any_moment_loses_no_slot(
-            ends in prop::collection::btree_set(0_i64..300, 1..9),
+            edges in prop::collection::btree_set(0_i64..9, 1..9),
         ) {
-            let mut roll = roll();
+            let step = Duration::from_secs(97);
+            let mut roll = Roll::new(SeriesId(1), step, vec![100_000, 300_000]);
             for k in 0..50 {
                 let latency = if k % 7 == 0 { 200 } else { 1 };
-                roll.observe(&observation(k * 5 + 3, Verdict::Good, latency));
+                roll.observe(&observation(k * 97 + 3, Verdict::Good, latency));
             }
-            let slices: Vec<_> = ends.iter().filter_map(|end| roll.close(at(*end))).collect();
-            let rest = roll.close(at(1_000));
+            let ends = edges.iter().map(|edge| at(edge * 600));
+            let slices: Vec<_> = ends.filter_map(|end| roll.close(end)).collect();
+            let rest = roll.close(at(10_000));
             let closed = slices.iter().chain(&rest);
             let all: Vec<_> = closed.flat_map(|slice| slots(&slice.runs)).collect();
             prop_assert_eq!(all.len(), 50);
@@ -538,6 +569,10 @@ mod tests {
             for slice in slices.iter().chain(&rest) {
                 let within = slice.start..slice.end;
                 prop_assert!(slots(&slice.runs).iter().all(|(due, _)| within.contains(&at(*due))));
+                prop_assert_eq!(slice.latencies.len(), slots(&slice.runs).len() as u64);
+                let slow = slice.runs.iter().filter(|run| run.class == 1).map(|run| run.n);
+                let long = slice.latencies.buckets().iter().filter(|(micros, _)| *micros > 1_000);
+                prop_assert_eq!(long.map(|(_, n)| n).sum::<u32>(), slow.sum::<u32>());
             }
         }
     }

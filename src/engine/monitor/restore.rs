@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::epoch::KeptEpoch;
 use super::layout::{Feed, Line, counted};
 use super::waiting::{Slots, Waiting};
-use super::{Effect, Engine, SLICE};
+use super::{Effect, Engine};
 use crate::engine::alert::{self, Life};
 use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
+use crate::engine::roll::SLICE;
 use crate::engine::state::Account;
 use crate::model::{
     Observation, Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason, Verdict,

@@ -188,7 +188,7 @@ impl Http {
             Some(client) => {
                 // Twice, because every record has a head and a seal, and records may be small.
                 let tcp = Metered::new(tcp, marks.clone(), HANDSHAKE_MAX + 2 * n_read_max);
-                let tls = client.handshake(tcp, trace).await?;
+                let tls = Box::pin(client.handshake(tcp, trace)).await?;
                 let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
                 if self.version == HttpVersion::Http2 && !h2 {
                     let text = "the target does not offer HTTP/2";
@@ -289,7 +289,10 @@ impl Link {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let wire = TokioIo::new(wire);
-        let link = if h2 { Link::http2(wire, marks).await } else { Link::http1(wire, marks).await };
+        let link = match h2 {
+            true => Box::pin(Link::http2(wire, marks)).await,
+            false => Link::http1(wire, marks).await,
+        };
         link.map_err(|error| reason::talking(&error, false))
     }
 

@@ -22,7 +22,7 @@ mod watch;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -79,7 +79,8 @@ impl Env {
             Some(literal) => literal,
             None => {
                 trace.enter(Phase::Dns);
-                (self.dns.address(&to.host).await?, to.port).into()
+                // Asking takes more room than all the rest, and most need not.
+                (Box::pin(self.dns.address(&to.host)).await?, to.port).into()
             }
         };
         self.egress.check(address).map_err(|denied| {
@@ -132,7 +133,7 @@ impl Target {
         let start = trace.started();
         let slept = env.clock.slept();
         let lag = env.clock.at(start).since(due);
-        let result = until(trace.deadline(), self.run(&mut trace, env)).await;
+        let result = until(trace.deadline(), pin!(self.run(&mut trace, env))).await;
         let result = result.unwrap_or_else(|| Err(self.too_slow(&mut trace)));
         let stalled = env.watch.stood_still(start) || env.clock.slept() > slept;
         let failure = result.err().map(|f| if stalled { f.stalled() } else { f });
@@ -192,8 +193,7 @@ impl Target {
 }
 
 /// The output of `future`, or none if it is not ready by the deadline and a few looks later.
-async fn until<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn until<F: Future>(deadline: Instant, mut future: Pin<&mut F>) -> Option<F::Output> {
     let mut timer = pin!(tokio::time::sleep_until(deadline));
     let mut n_looks = LAST_LOOKS;
     poll_fn(|cx| {

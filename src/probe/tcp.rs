@@ -10,6 +10,8 @@ use crate::model::check::TcpCheck;
 
 /// Most bytes that are read in search of the expected text.
 const ANSWER_MAX: usize = 64 * 1024;
+/// Least room for what is read at once.
+const CHUNK: usize = 4 * 1024;
 
 /// A connection, with an optional exchange of bytes.
 pub(super) struct Tcp {
@@ -35,16 +37,16 @@ impl Tcp {
         };
         trace.enter(Phase::Wait);
         let mut answer = Vec::new();
-        let mut chunk = [0; 4096];
         loop {
-            let read = stream.read(&mut chunk).await;
-            let n = read.map_err(|error| reason::talking(&error, !answer.is_empty()))?;
-            if answer.is_empty() && n > 0 {
-                trace.enter(Phase::Receive);
-            }
             // The text may have begun in what had arrived before.
             let from = answer.len().saturating_sub(expect.len());
-            answer.extend_from_slice(&chunk[..n]);
+            let first = answer.is_empty();
+            answer.reserve(CHUNK);
+            let read = stream.read_buf(&mut answer).await;
+            let n = read.map_err(|error| reason::talking(&error, !first))?;
+            if first && n > 0 {
+                trace.enter(Phase::Receive);
+            }
             if contains(&answer[from..], expect.as_bytes()) {
                 return Ok(());
             }

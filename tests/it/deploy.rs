@@ -1,10 +1,16 @@
 //! The shipped configurations, read by the programs that they are for.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Alertmanager, Webhook, http, promtool, until};
+use crate::harness::daemon::BINARY;
+use crate::harness::process::Process;
+use crate::harness::{Alertmanager, Target, Webhook, http, ports, promtool, scratch, specs, until};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/alertmanager/alertmanager.yml");
+/// Where everything is that is shipped.
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
@@ -90,4 +96,67 @@ fn send(alertmanager: &Alertmanager, alerts: serde_json::Value) {
     let headers = [("Content-Type", "application/json")];
     let answer = http::send("POST", &url, &headers, alerts.to_string().as_bytes());
     assert_eq!(answer.expect("Alertmanager answers").status, 200);
+}
+
+fn shipped(name: &str) -> String {
+    std::fs::read_to_string(Path::new(DEPLOY).join(name)).expect("shipped")
+}
+
+/// The command line, the reload and the stop of the unit, with the paths of a machine in a
+/// directory of our own.
+#[test]
+fn the_daemon_lives_by_the_unit_and_the_config() {
+    let (dir, target, at) = (scratch("unit"), Target::start(), ports::free().to_string());
+    let specs_dir = dir.path().join("slo-specs");
+    std::fs::create_dir(&specs_dir).expect("a writable directory");
+    std::fs::write(specs_dir.join("shop.yaml"), specs::one_service(&target.url())).expect("ours");
+    let etc = dir.path().display().to_string();
+    let config = shipped("nines.yml")
+        .replace("/etc/nines", &etc)
+        .replace("/var/lib/nines", &format!("{etc}/data"))
+        .replace("127.0.0.1:10099", &at);
+    assert!(config.contains(&format!("specs: [{etc}/slo-specs]")) && config.contains(&at));
+    std::fs::write(dir.path().join("nines.yml"), config).expect("a writable directory");
+
+    let unit = shipped("systemd/nines.service");
+    let set = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("the unit sets no {key}"))
+    };
+    let started = set("ExecStart").strip_prefix("/usr/local/bin/nines ").expect("our binary");
+    let started = started.replace("/etc/nines", &etc);
+    let mut command = Command::new(BINARY);
+    command.args(started.split(' '));
+    let mut daemon = Process::start("nines", &mut command, dir.path().join("nines.log"));
+    daemon.answers(&format!("http://{at}/-/ready"), SOON);
+    assert!(dir.path().join("data/ledger.db").exists());
+
+    assert_eq!(set("ExecReload"), "/bin/kill -HUP $MAINPID");
+    daemon.signal("HUP");
+    until("the reload", SOON, || daemon.printed().contains("reloaded").then_some(()));
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    std::fs::write(specs_dir.join("shop.yaml"), "kind: Shop\n").expect("ours");
+    let wrong = Process::start("nines", &mut command, dir.path().join("wrong.log")).wait(SOON);
+    let final_codes: Vec<_> = set("RestartPreventExitStatus").split(' ').collect();
+    let code = wrong.code().expect("it ended by itself").to_string();
+    assert!(final_codes.contains(&code.as_str()), "{code} would be tried again for ever");
+}
+
+#[test]
+fn prometheus_accepts_the_example_and_the_rules_beside_it() {
+    let dir = scratch("prometheus");
+    let target = "http://127.0.0.1:1";
+    std::fs::write(dir.path().join("specs.yaml"), specs::one_service(target)).expect("writable");
+    let rules = Command::new(BINARY).arg("rules").arg("--specs").arg(dir.path()).output();
+    let rules = rules.expect("nines runs");
+    assert!(rules.status.success());
+    let config = shipped("prometheus/prometheus.yml");
+    let name = "nines-rules.yml";
+    assert!(config.contains(&format!("rule_files: [{name}]")));
+    std::fs::write(dir.path().join(name), rules.stdout).expect("writable");
+    std::fs::write(dir.path().join("prometheus.yml"), config).expect("writable");
+    let checked = promtool::check_config(&dir.path().join("prometheus.yml"));
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.contains("rules found"), "{checked:?}");
 }

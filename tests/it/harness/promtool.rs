@@ -23,6 +23,11 @@ pub fn test_rules(file: &Path) -> Ran {
     promtool(&["test", "rules", &file.to_string_lossy()], b"")
 }
 
+/// Checks a configuration of Prometheus and the rules that it names.
+pub fn check_config(file: &Path) -> Ran {
+    promtool(&["check", "config", &file.to_string_lossy()], b"")
+}
+
 /// Runs `amtool` with these arguments.
 pub fn amtool(args: &[&str]) -> Ran {
     let mut command = Command::new(program("amtool", "prometheus-alertmanager"));

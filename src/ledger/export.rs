@@ -15,9 +15,9 @@ use super::error::LedgerError;
 use super::head::Head;
 use super::prepared::{batch_crc, latencies_crc, slice_crc, state_crc};
 use super::reader::{Moment, Reader};
-use super::restore::survey;
 use super::shape::{decode_latencies, decode_runs};
 use super::store::{self, blob, int, text};
+use super::survey::survey;
 use crate::model::{Latencies, Timestamp};
 
 /// What an export wrote, and what it could not.

@@ -6,6 +6,7 @@
 //! one process writes. The file format is described in `docs/reference/ledger.md`.
 
 mod batch;
+mod cover;
 mod damage;
 mod disk;
 mod dump;
@@ -29,6 +30,7 @@ mod schema;
 mod shape;
 mod stats;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tiers;

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::batch::{Entry, decode};
+use super::cover::within;
 use super::prepared::{batch_crc, latencies_crc};
-use super::restore::within;
 use super::shape::decode_latencies;
 use super::store::{blob, int};
 use super::{Ledger, LedgerError};

@@ -13,7 +13,8 @@ use super::damage::{Damage, Part};
 use super::error::LedgerError;
 use super::head::Head;
 use super::range::{self, LatencyRange};
-use super::restore::{RestoreReport, Restored, survey};
+use super::restore::{RestoreReport, Restored};
+use super::survey::survey;
 use super::{files, schema, store};
 use crate::model::{SeriesId, Timestamp};
 

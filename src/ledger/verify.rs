@@ -11,9 +11,10 @@ use super::error::LedgerError;
 use super::files;
 use super::prepared::latencies_crc;
 use super::reader::{Moment, Reader};
-use super::restore::{Restored, survey};
+use super::restore::Restored;
 use super::shape::decode_latencies;
 use super::store::{blob, int};
+use super::survey::survey;
 use crate::model::{Run, SeriesId, Tally, Timestamp};
 
 /// What a ledger holds, and what is wrong with it.

@@ -238,14 +238,13 @@ impl Finding<'_> {
         )?;
         writeln!(
             out,
-            "  {} good ({} bad of {}{}), coverage {}, budget left {} of {}, {}",
+            "  {} good ({} bad of {}{}), coverage {}, {}, {}",
             number::percent(counted.good, counted.total()),
             status.budget.bad_events(),
             status.budget.events(counted.total()),
             if status.corrected { ", corrected" } else { "" },
             number::percent_of(status.coverage.numerator as i128, status.coverage.denominator),
-            status.budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds),
-            number::duration(status.budget.total_time()),
+            status.budget.standing(),
             status.accounting.words(),
         )?;
         let Some([declared, same, one]) = &self.replays else {

@@ -211,7 +211,7 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
         Window::Calendar(_) => format!("the shortest {}", slo.window),
     };
     let budget = format!("{} of budget in {window}", number::duration(each.budget));
-    let costs = percent(each.lost_probe);
+    let costs = cost(each.lost_probe);
     let source = slo.source.as_ref().map(|source| format!("counted by {source}"));
     if let (Some(source), Event::Unknown) = (&source, each.event) {
         return vec![format!("{budget}; {source}")];
@@ -255,12 +255,12 @@ fn pair_words(each: &feasibility::PairFeasibility, event: Event) -> String {
     }
 }
 
-fn percent(share: Fraction) -> String {
+/// A share of the budget, cut up.
+fn cost(share: Fraction) -> String {
+    let is_seen = share.times(Fraction::new(10_000, 1)).is_none_or(Fraction::is_whole);
     match i128::try_from(share.numerator) {
-        Ok(numerator) if share.times(Fraction::new(10_000, 1)).is_none_or(Fraction::is_whole) => {
-            number::percent_of(numerator, share.denominator)
-        }
-        Ok(_) => "less than 0.01 %".to_owned(),
+        Ok(_) if is_seen => number::of_budget(share.numerator, share.denominator),
+        Ok(_) => "less than 0.01 % of the budget".to_owned(),
         Err(_) => "everything".to_owned(),
     }
 }

@@ -286,10 +286,14 @@ fn share(ratio: &Value) -> String {
 }
 
 fn left(status: &Value) -> String {
-    let seconds = status["budget"]["left_seconds"].as_str().and_then(|text| text.parse().ok());
-    let total = status["budget"]["total_events"].as_str().unwrap_or("0");
-    match seconds {
-        Some(seconds) => format!("{} ({total} events in all)", number::seconds(seconds)),
+    let budget = &status["budget"];
+    let billionths = |key: &str| budget[key].as_str().and_then(decimal::billionths);
+    let total = budget["total_events"].as_str().unwrap_or("0");
+    match billionths("left_ratio").zip(billionths("left_seconds")) {
+        Some((left, nanos)) => {
+            let time = number::left_time((left, 1_000_000_000), nanos.div_euclid(1_000));
+            format!("{time} ({total} events in all)")
+        }
         None => number::NO_DATA.to_owned(),
     }
 }

@@ -145,7 +145,7 @@ fn events_are_those_of_the_steps_and_check_tells_what_each_costs() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     for line in [
         "shop/journey: 99.9% over 30d",
-        "one failed probe costs 0.38 %",
+        "one failed probe costs 0.39 % of the budget",
         "page: 1h on failing probe 6",
         "shop/journey-3: 99% over 30d",
     ] {

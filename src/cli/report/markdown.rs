@@ -45,6 +45,9 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
 fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## {}\n", cell(text(&slo["slo"])))?;
     let said = &slo["sentences"];
+    if let Some(scaled) = said["scaled"].as_str() {
+        writeln!(out, "- budget: {scaled}")?;
+    }
     writeln!(out, "- evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "- {singly}")?;

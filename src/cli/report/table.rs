@@ -38,6 +38,9 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\n{}", text(&slo["slo"]))?;
     let said = &slo["sentences"];
+    if let Some(scaled) = said["scaled"].as_str() {
+        writeln!(out, "  budget: {scaled}")?;
+    }
     writeln!(out, "  evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "  {singly}")?;

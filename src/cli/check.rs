@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Failure, Format};
 use crate::clock;
 use crate::daemon::files;
-use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
+use crate::engine::feasibility::{self, Event, Feasibility, Fraction, Together};
 use crate::engine::fit::{self, Ground};
 use crate::model::correction::{Act, Correction};
 use crate::model::{Catalog, Severity, Slo, Timestamp, Window, decimal, number};
@@ -251,7 +251,14 @@ fn pair_words(each: &feasibility::PairFeasibility, event: Event) -> String {
     let name = each.pair.name();
     match each.fires_on {
         Some(n) => format!("{name} on failing {} {n}", event.word()),
-        None => format!("{name} never"),
+        None => match each.together {
+            Some(Together::Within(time)) => format!(
+                "{name} only if several objectives fail together, within {} if all do",
+                number::duration_up(time)
+            ),
+            Some(Together::AtTimes) => format!("{name} only if several objectives fail together"),
+            None => format!("{name} never"),
+        },
     }
 }
 
@@ -272,6 +279,11 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
             "pair": pair.pair.name(),
             "burn": text(pair.burn),
             "fires_on_failing_probe": pair.fires_on,
+            "fires_together": pair.together.is_some(),
+            "fires_together_within_seconds": match pair.together {
+                Some(Together::Within(time)) => seconds(time),
+                Some(Together::AtTimes) | None => None,
+            },
             "one_lost_probe_interval_max_seconds": seconds(pair.interval_max),
         })
     };

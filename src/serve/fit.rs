@@ -35,7 +35,9 @@ impl Snapshot {
         let engine = site.engine();
         let catalog = engine.shared_catalog();
         let promises = catalog.services.iter().filter_map(|service| service.promise());
-        let needed = promises.filter(|_| !catalog.applications.is_empty());
+        let promises = promises.filter(|_| !catalog.applications.is_empty());
+        let composites = catalog.slos().map(|(_, slo)| slo).filter(|slo| slo.is_composite());
+        let needed = promises.chain(composites);
         let measured = |slo: &crate::model::Slo| Some((slo.id.clone(), engine.measured(&slo.id)?));
         let measured = needed.filter_map(measured).collect();
         Snapshot { catalog, measured }

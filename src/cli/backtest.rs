@@ -40,6 +40,18 @@ pub enum Source {
     },
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Events(path) if path.as_os_str() == "-" => f.write_str("the standard input"),
+            Source::Events(path) => write!(f, "{}", path.display()),
+            Source::Ledger { path, vantage, .. } => {
+                write!(f, "{} (vantage {vantage:?})", path.display())
+            }
+        }
+    }
+}
+
 /// One SLO's history and what came of it.
 struct Finding<'a> {
     slo: &'a Slo,
@@ -95,6 +107,9 @@ pub fn run(
         .zip(&amendments)
         .filter_map(|((_, slo), amendments)| find(slo, &counting, amendments))
         .collect();
+    if findings.is_empty() {
+        eprintln!("nines: nothing to replay: {source} holds no event of an SLO in the specs");
+    }
     match format {
         Format::Json => {
             let slos: Vec<Value> = findings.iter().map(|finding| finding.json(at)).collect();

@@ -81,6 +81,7 @@ fn entry_problems(config: &spec::config::Config) -> anyhow::Result<Vec<Problem>>
         }
         Err(error) => match error.downcast::<Failure>() {
             Ok(Failure::Invalid(problems)) => Ok(problems),
+            Ok(other) => Err(other.into()),
             Err(error) => Err(error),
         },
     }

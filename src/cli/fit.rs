@@ -15,7 +15,7 @@ use crate::engine::backtest;
 use crate::engine::fit::{self, Ground, Measured, render};
 use crate::engine::status::SloStatus;
 use crate::engine::subject::{Recorded, Subject};
-use crate::model::{Catalog, Objective, Slo, SloId, number};
+use crate::model::{Catalog, Objective, Slo, SloId, number, text as words};
 
 use super::Format;
 use super::client::Daemon;
@@ -98,10 +98,8 @@ impl Source {
         let ground = Ground::new(catalog, &|id| measured.get(id).copied());
         let Some(name) = name else { return Ok(render::fits_json(&fit::assess_all(&ground))) };
         let Some(application) = catalog.application(name) else {
-            let known: Vec<&str> =
-                catalog.applications.iter().take(12).map(|one| one.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            bail!("there is no application {name:?} in the specs; declared: {known}");
+            let known = catalog.applications.iter().map(|one| one.name.as_str());
+            bail!(words::unknown("application", name, known));
         };
         Ok(render::fits_json(&[fit::assess(&ground, application)]))
     }
@@ -115,7 +113,10 @@ impl Source {
                 let ground = Ground::new(catalog, &|id| measured.get(id).copied());
                 match fit::service::assess(&ground, name) {
                     Some(fit) => Ok(render::service_json(&fit)),
-                    None => bail!("there is no service {name:?} in the specs"),
+                    None => {
+                        let known = catalog.services.iter().map(|one| one.name.as_str());
+                        bail!(words::unknown("service", name, known));
+                    }
                 }
             }
         }
@@ -154,6 +155,9 @@ pub fn applications(
     let json = source.applications(name)?;
     let none = Vec::new();
     let fits = json["applications"].as_array().unwrap_or(&none);
+    if fits.is_empty() {
+        eprintln!("nines: no application is declared");
+    }
     match (format, name) {
         (Format::Json, _) => writeln!(out, "{json}")?,
         (Format::Table, Some(_)) => fits.iter().try_for_each(|fit| detail(fit, out))?,

@@ -33,8 +33,8 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::model::Timestamp;
 use crate::model::time::parse_duration;
+use crate::model::{SloId, Timestamp};
 use crate::spec::Problem;
 use crate::spec::schema::Which;
 
@@ -54,6 +54,23 @@ pub enum Failure {
     /// The specs or the config file are invalid.
     #[error("{}", tell(.0))]
     Invalid(Vec<Problem>),
+    /// The command line asks for what does not go.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    /// That an argument is not what it should be.
+    fn usage(error: impl std::fmt::Display) -> anyhow::Error {
+        Failure::Usage(error.to_string()).into()
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Failure::Invalid(_) => check::INVALID,
+            Failure::Usage(_) => USAGE,
+        }
+    }
 }
 
 /// Measures what a platform promises: probes services, keeps exact error budgets, pages on burn.
@@ -181,7 +198,7 @@ enum SloCommand {
     /// Show one SLO.
     Show {
         /// Its id, such as artifact-registry/availability.
-        id: String,
+        id: SloId,
         #[command(flatten)]
         daemon: flags::Url,
         /// As it stood at this moment.
@@ -198,6 +215,8 @@ enum SloCommand {
 
 /// An objective is missed, where the command asked.
 const MISSED: u8 = 4;
+/// The command line is wrong.
+const USAGE: u8 = 2;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -206,20 +225,51 @@ pub fn main() -> ExitCode {
         Err(mut error) => {
             redact(&mut error);
             // Help and version go to stdout and are fine; everything else is usage.
-            let code = if error.use_stderr() { 2 } else { 0 };
+            let code = if error.use_stderr() { USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    let mut out = std::io::stdout();
+    let mut out = Stdout(std::io::stdout());
     match dispatch(args.command, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nines: {error:#}");
-            ExitCode::from(if error.is::<Failure>() { check::INVALID } else { 1 })
+            eprintln!("nines: {}", causes(&error));
+            ExitCode::from(error.downcast_ref::<Failure>().map_or(1, Failure::code))
         }
     }
+}
+
+/// An error with its causes, each told once: some say what caused them by themselves.
+fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+/// The standard output, whose errors say that they are its.
+struct Stdout(std::io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(unwritable)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(unwritable)
+    }
+}
+
+fn unwritable(error: std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
 /// Takes an address out of a usage error: what was wrong with it may be that it has a password.
@@ -288,7 +338,7 @@ fn slo_command(command: SloCommand, out: &mut dyn Write) -> anyhow::Result<u8> {
             slo::list(&daemon.daemon()?, team.as_deref(), &fail_on, format, out)?
         }
         SloCommand::Show { id, daemon, at, fail_on, format } => {
-            slo::show(&daemon.daemon()?, &id, at.as_deref(), &fail_on, format, out)?
+            slo::show(&daemon.daemon()?, id.as_str(), at.as_deref(), &fail_on, format, out)?
         }
     };
     Ok(if met { 0 } else { MISSED })
@@ -321,8 +371,8 @@ fn colour(stream: &impl IsTerminal) -> bool {
 
 /// Somebody downstream, such as `head`, has read enough.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::BrokenPipe)
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    kinds.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Every problem with its place, for people.
@@ -337,6 +387,13 @@ fn tell(problems: &[Problem]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("no such file");
+        let error = anyhow::Error::new(inner).context("cannot read x: no such file").context("y");
+        assert_eq!(causes(&error), "y: cannot read x: no such file");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,11 +1,14 @@
 //! `nines slo list|show`: how the SLOs of a running daemon stand.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+
+use anyhow::bail;
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::model::{Objective, Share, decimal, number};
+use crate::model::{Objective, Share, decimal, number, text as words};
 
 use super::Format;
 use super::client::Daemon;
@@ -26,7 +29,7 @@ pub enum FailOn {
 /// Lists every SLO, or those of a team. Says whether none of `fail_on` holds for any.
 ///
 /// # Errors
-/// The daemon does not answer.
+/// The daemon does not answer, or there is no SLO of that team.
 pub fn list(
     daemon: &Daemon,
     team: Option<&str>,
@@ -38,6 +41,14 @@ pub fn list(
     let json = daemon.get_json(&format!("/api/v1/slos{query}"))?;
     let none = Vec::new();
     let slos = json["slos"].as_array().unwrap_or(&none);
+    if let Some(team) = team.filter(|_| slos.is_empty()) {
+        // A name that is misspelt would pass every question that scripts ask.
+        let all = daemon.get_json("/api/v1/slos")?;
+        let all = all["slos"].as_array().unwrap_or(&none);
+        let teams: BTreeSet<&str> = all.iter().filter_map(|slo| slo["team"].as_str()).collect();
+        let teams = teams.into_iter().filter(|team| !team.is_empty());
+        bail!(words::unknown("team", team, teams));
+    }
     match format {
         Format::Json => writeln!(out, "{json}")?,
         Format::Table => {

@@ -55,14 +55,8 @@ impl Snapshot {
 
     /// That there is no such application, and which ones there are.
     pub fn unknown(&self, name: &str) -> Problem {
-        const MOST: usize = 12;
-        let all = self.catalog.applications.iter().take(MOST).map(|one| one.name.as_str());
-        let known: Vec<&str> = all.collect();
-        let hint = match known.is_empty() {
-            true => "none is declared".to_owned(),
-            false => format!("there are {}", known.join(", ")),
-        };
-        Problem::not_found(format!("there is no application {name:?}; {hint}"))
+        let known = self.catalog.applications.iter().map(|one| one.name.as_str());
+        Problem::unknown("application", name, known)
     }
 }
 
@@ -114,8 +108,8 @@ pub async fn service(
         let ground = snapshot.ground();
         let fit = fit::service::assess(&ground, &name);
         let fit = fit.ok_or_else(|| {
-            let hint = "/api/v1/services lists those there are";
-            Problem::not_found(format!("there is no service {name:?}; {hint}"))
+            let known = snapshot.catalog().services.iter().map(|service| service.name.as_str());
+            Problem::unknown("service", &name, known)
         })?;
         Ok(render::service_json(&fit))
     };

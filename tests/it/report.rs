@@ -389,7 +389,7 @@ fn what_is_withdrawn_gives_a_report_its_numbers_back() {
 fn what_cannot_be_reported_is_told_with_what_can() {
     let told = |args: &[&str]| {
         let ran = report("99.9%", "", args);
-        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        assert_eq!(ran.code, Some(2), "{}", ran.stdout);
         ran.stderr
     };
     assert!(told(&["--period", "2026-13"]).contains("2026-Q4"));

@@ -254,11 +254,17 @@ fn a_budget_of_a_period_that_was_hardly_measured_says_what_was_counted_and_what_
     for text in [told, scaled, "1 d, 8\u{202f}640 bad, 4 times the budget"] {
         assert!(ran.stdout.contains(text), "{text} in {}", ran.stdout);
     }
-    // Where everything counts there is nothing to scale.
-    let parts = [(0, 600, 1, 0, 1), (600, end, 1, 1, 0)];
-    let ran = report("99.9%", &events(&parts), &["--period", "2026-11"]);
-    let told = "23.15 % spent: 10 min of 43 min 12 s, 600 of 2\u{202f}592 events";
-    assert!(ran.stdout.contains(told) && !ran.stdout.contains("scaled"), "{}", ran.stdout);
+    // Where everything counts, or all but a restart, there is nothing to scale; three quarters
+    // of an hour in a month are more than a thousandth of it.
+    let part = |missing: i64| {
+        let parts = [(0, 600, 1, 0, 1), (600, day, 1, 1, 0), (day + missing, end, 1, 1, 0)];
+        let ran = report("99.9%", &events(&parts), &["--period", "2026-11"]);
+        (ran.stdout.contains("scaled"), ran.stdout)
+    };
+    let (scaled, told) = part(0);
+    let whole = "23.15 % spent: 10 min of 43 min 12 s, 600 of 2\u{202f}592 events";
+    assert!(told.contains(whole) && !scaled, "{told}");
+    assert!(!part(30).0 && part(2_700).0);
 }
 
 #[test]

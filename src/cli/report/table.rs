@@ -27,6 +27,9 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
         for settled in items(&agreement["periods"]) {
             let from = text(&settled["period"]["start"]);
             writeln!(out, "  from {from}: {}", text(&settled["sentence"]))?;
+            if let Some(scaled) = settled["scaled"].as_str() {
+                writeln!(out, "    budget: {scaled}")?;
+            }
         }
     }
     Ok(())

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::history::Past;
 use crate::model::budget::Budget;
 use crate::model::catalog::UnknownPolicy;
-use crate::model::number;
+
+/// A period of which at most one in so many parts is missing is told as a whole: a restart in a
+/// month is no reason for a second budget beside the first.
+const PARTS_MISSING: u32 = 1_000;
 
 /// How much of a period its account speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +39,9 @@ impl Extent {
         Budget { window: self.judged(), ..*budget }
     }
 
-    /// Whether scaling makes a difference that people see.
+    /// Whether something counts, and so little that scaling makes a difference.
     pub(super) fn is_scaled(&self, budget: &Budget) -> bool {
-        let shown = |budget: &Budget| number::duration(budget.total_time());
-        budget.counted.total() > 0 && shown(&self.unscaled(budget)) != shown(budget)
+        let missing = self.whole.saturating_sub(self.judged());
+        budget.counted.total() > 0 && missing.saturating_mul(PARTS_MISSING) > self.whole
     }
 }

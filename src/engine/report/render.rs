@@ -304,6 +304,7 @@ fn settlement_json(agreement: &Agreement, settled: &Settlement) -> Value {
         "credit": settled.credit.and_then(|tier| ppb_text(tier.credit.ppb())),
         "credit_below": settled.credit.map(|tier| tier.below.ratio()),
         "sentence": words::settlement(agreement, settled),
+        "scaled": words::scaled(budget, &settled.extent),
     });
     put_counts(&mut json, (settled.tally, settled.bounds), budget);
     json

@@ -199,10 +199,8 @@ pub(super) fn settlement(agreement: &Agreement, settled: &Settlement) -> String 
         (None, Kept::No) if agreement.credits.is_empty() => "no credits are agreed".to_owned(),
         (None, _) => format!("no credit is owed{so_far}"),
     };
-    let scaled = scaled(&settled.budget, &settled.extent);
-    let scaled = scaled.map_or_else(String::new, |scaled| format!("; {scaled}"));
     format!(
-        "{}: {}{so_far}, coverage {}, budget {}; {owed}{scaled}",
+        "{}: {}{so_far}, coverage {}, budget {}; {owed}",
         settled.kept.words(),
         delivered(&settled.budget),
         coverage(settled.coverage),

@@ -26,7 +26,7 @@ mod run;
 mod slo;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -224,6 +224,7 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(mut error) => {
             redact(&mut error);
+            point_out(&mut error);
             // Help and version go to stdout and are fine; everything else is usage.
             let code = if error.use_stderr() { USAGE } else { 0 };
             let _ = error.print();
@@ -280,6 +281,22 @@ fn redact(error: &mut clap::Error) {
     {
         error.insert(kind, ContextValue::String("a URL".to_owned()));
     }
+}
+
+/// Says to a path that stands alone which flag it belongs to.
+fn point_out(error: &mut clap::Error) {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return };
+    let is_alone = error.kind() == clap::error::ErrorKind::UnknownArgument;
+    if !is_alone || argument.starts_with('-') || !Path::new(argument).exists() {
+        return;
+    }
+    let flag = match std::env::args().nth(1).as_deref() {
+        Some("run" | "check" | "report" | "backtest" | "rules") => "--specs",
+        Some("ledger") => "--storage.path",
+        _ => return,
+    };
+    let tip = format!("a path is named with '{flag}'");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
 }
 
 fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {

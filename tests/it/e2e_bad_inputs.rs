@@ -44,7 +44,9 @@ fn wrong_flags_are_a_usage_error() {
     let of_shop = ["report", "--service", "shop"];
     let backtest = ["backtest", "--specs", &file];
     let (early, late) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
-    let cases: [(&[&[&str]], &[&str]); 15] = [
+    let cases: [(&[&[&str]], &[&str]); 17] = [
+        (&[&["check", &file]], &["a path is named with '--specs'"]),
+        (&[&["ledger", "verify", &file]], &["a path is named with '--storage.path'"]),
         (&[&["check"]], &["no specs are named", "--specs PATH"]),
         (&[&["rules"]], &["no specs are named"]),
         (&[&["fit"]], &["no specs are named"]),
@@ -168,6 +170,18 @@ fn invalid_specs_are_told_with_their_places() {
     let args = ["run", "--specs", &path, "--storage.path", &storage];
     let args = [&args[..], &["--web.listen-address", &listen]].concat();
     check(&nines(&args, LIMIT), 3, &named);
+}
+
+#[test]
+fn a_correction_is_no_suggestion_for_what_it_withdraws() {
+    let dir = scratch("withdraws");
+    let file = dir.path().join("correction.yaml");
+    let text = "apiVersion: nines/v1\nkind: Correction\nmetadata: {name: not-ours}\nspec: \
+                {withdraws: fault, reason: ours, author: ana}\n";
+    std::fs::write(&file, text).expect("writable");
+    let ran = nines(&["check", "--specs", &file.to_string_lossy()], LIMIT);
+    let named = ["unknown Correction \"fault\"", "expected: there is no Correction at all"];
+    check(&Ran { stderr: ran.stdout.clone(), ..ran }, 3, &named);
 }
 
 #[test]

@@ -40,6 +40,18 @@ pub enum Source {
     },
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Events(path) if path.as_os_str() == "-" => f.write_str("the standard input"),
+            Source::Events(path) => write!(f, "{}", path.display()),
+            Source::Ledger { path, vantage, .. } => {
+                write!(f, "{} (vantage {vantage:?})", path.display())
+            }
+        }
+    }
+}
+
 /// One SLO's history and what came of it.
 struct Finding<'a> {
     slo: &'a Slo,
@@ -95,6 +107,9 @@ pub fn run(
         .zip(&amendments)
         .filter_map(|((_, slo), amendments)| find(slo, &counting, amendments))
         .collect();
+    if findings.is_empty() {
+        eprintln!("nines: nothing to replay: {source} holds no event of an SLO in the specs");
+    }
     match format {
         Format::Json => {
             let slos: Vec<Value> = findings.iter().map(|finding| finding.json(at)).collect();
@@ -238,14 +253,13 @@ impl Finding<'_> {
         )?;
         writeln!(
             out,
-            "  {} good ({} bad of {}{}), coverage {}, budget left {} of {}, {}",
+            "  {} good ({} bad of {}{}), coverage {}, {}, {}",
             number::percent(counted.good, counted.total()),
             status.budget.bad_events(),
             status.budget.events(counted.total()),
             if status.corrected { ", corrected" } else { "" },
             number::percent_of(status.coverage.numerator as i128, status.coverage.denominator),
-            status.budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds),
-            number::duration(status.budget.total_time()),
+            status.budget.standing(),
             status.accounting.words(),
         )?;
         let Some([declared, same, one]) = &self.replays else {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Failure, Format};
 use crate::clock;
 use crate::daemon::files;
-use crate::engine::feasibility::{self, Event, Feasibility, Fraction};
+use crate::engine::feasibility::{self, Event, Feasibility, Fraction, Together};
 use crate::engine::fit::{self, Ground};
 use crate::model::correction::{Act, Correction};
 use crate::model::{Catalog, Severity, Slo, Timestamp, Window, decimal, number};
@@ -81,6 +81,7 @@ fn entry_problems(config: &spec::config::Config) -> anyhow::Result<Vec<Problem>>
         }
         Err(error) => match error.downcast::<Failure>() {
             Ok(Failure::Invalid(problems)) => Ok(problems),
+            Ok(other) => Err(other.into()),
             Err(error) => Err(error),
         },
     }
@@ -211,7 +212,7 @@ fn sentences(slo: &Slo, each: &Feasibility) -> Vec<String> {
         Window::Calendar(_) => format!("the shortest {}", slo.window),
     };
     let budget = format!("{} of budget in {window}", number::duration(each.budget));
-    let costs = percent(each.lost_probe);
+    let costs = cost(each.lost_probe);
     let source = slo.source.as_ref().map(|source| format!("counted by {source}"));
     if let (Some(source), Event::Unknown) = (&source, each.event) {
         return vec![format!("{budget}; {source}")];
@@ -251,16 +252,23 @@ fn pair_words(each: &feasibility::PairFeasibility, event: Event) -> String {
     let name = each.pair.name();
     match each.fires_on {
         Some(n) => format!("{name} on failing {} {n}", event.word()),
-        None => format!("{name} never"),
+        None => match each.together {
+            Some(Together::Within(time)) => format!(
+                "{name} only if several objectives fail together, within {} if all do",
+                number::duration_up(time)
+            ),
+            Some(Together::AtTimes) => format!("{name} only if several objectives fail together"),
+            None => format!("{name} never"),
+        },
     }
 }
 
-fn percent(share: Fraction) -> String {
+/// A share of the budget, cut up.
+fn cost(share: Fraction) -> String {
+    let is_seen = share.times(Fraction::new(10_000, 1)).is_none_or(Fraction::is_whole);
     match i128::try_from(share.numerator) {
-        Ok(numerator) if share.times(Fraction::new(10_000, 1)).is_none_or(Fraction::is_whole) => {
-            number::percent_of(numerator, share.denominator)
-        }
-        Ok(_) => "less than 0.01 %".to_owned(),
+        Ok(_) if is_seen => number::of_budget(share.numerator, share.denominator),
+        Ok(_) => "less than 0.01 % of the budget".to_owned(),
         Err(_) => "everything".to_owned(),
     }
 }
@@ -272,6 +280,11 @@ fn slo_json(slo: &Slo, each: &Feasibility) -> Value {
             "pair": pair.pair.name(),
             "burn": text(pair.burn),
             "fires_on_failing_probe": pair.fires_on,
+            "fires_together": pair.together.is_some(),
+            "fires_together_within_seconds": match pair.together {
+                Some(Together::Within(time)) => seconds(time),
+                Some(Together::AtTimes) | None => None,
+            },
             "one_lost_probe_interval_max_seconds": seconds(pair.interval_max),
         })
     };

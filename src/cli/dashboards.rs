@@ -28,8 +28,10 @@ pub fn run(directory: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     for (name, content) in FILES {
         let path = directory.join(name);
         let parent = path.parent().unwrap_or(directory);
-        std::fs::create_dir_all(parent)
-            .and_then(|()| std::fs::write(&path, content))
+        std::fs::create_dir_all(parent).with_context(|| {
+            format!("cannot make the directory {}; name one that can be", parent.display())
+        })?;
+        std::fs::write(&path, content)
             .with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(out, "{}", path.display())?;
     }

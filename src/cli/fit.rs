@@ -13,12 +13,33 @@ use serde_json::{Value, json};
 
 use crate::engine::backtest;
 use crate::engine::fit::{self, Ground, Measured, render};
-use crate::engine::subject::Subject;
-use crate::model::{Catalog, Objective, SloId, number};
+use crate::engine::status::SloStatus;
+use crate::engine::subject::{Recorded, Subject};
+use crate::model::{Catalog, Objective, Slo, SloId, number, text as words};
 
 use super::Format;
 use super::client::Daemon;
 use super::slo::trim_lines;
+
+/// How an SLO stands after the last event of what counts for it; none without any, or where
+/// nothing is known of a part of it.
+fn status(
+    slo: &Slo,
+    counting: &[&Slo],
+    histories: &BTreeMap<SloId, Recorded>,
+) -> Option<SloStatus> {
+    let recorded: Option<Vec<&Recorded>> =
+        counting.iter().map(|one| histories.get(&one.id)).collect();
+    let recorded = recorded?;
+    let ends = recorded.iter().filter_map(|one| backtest::ticks(one.histories()));
+    let last = ends.map(|(_, last)| last).max()?;
+    let mut slots = recorded.iter().zip(counting).map(|(one, slo)| one.slots(slo));
+    let subject = match slo.is_composite() {
+        true => Subject::several(slo, slots.collect(), last),
+        false => Subject::one(slots.next()?, last),
+    };
+    Some(subject.status_at(last)).filter(|status| status.budget.counted.total() > 0)
+}
 
 /// What makes the command end with code 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -50,11 +71,19 @@ impl Source {
                 crate::daemon::history::of_ledger(&catalog, &path, &vantage, None, None)?;
             let amendments = book.amendments(catalog.slos().map(|(_, slo)| &slo.id));
             for ((_, slo), amendments) in catalog.slos().zip(amendments) {
-                let Some(recorded) = histories.remove(&slo.id) else { continue };
-                let recorded = recorded.over(&amendments);
-                let Some((_, last)) = backtest::ticks(recorded.histories()) else { continue };
-                let status = Subject::one(recorded.slots(slo), last).status_at(last);
-                measured.insert(slo.id.clone(), Measured::of(&status));
+                if let Some(recorded) = histories.get_mut(&slo.id) {
+                    *recorded = recorded.over(&amendments);
+                }
+            }
+            let find = |id: &SloId| catalog.slos().find(|(_, slo)| slo.id == *id);
+            for (_, slo) in catalog.slos() {
+                // One that is made of others has their histories, and none of its own.
+                let counting: Option<Vec<&Slo>> = match slo.is_composite() {
+                    true => slo.parts.iter().map(|part| Some(find(&part.slo)?.1)).collect(),
+                    false => Some(vec![slo]),
+                };
+                let known = counting.and_then(|counting| status(slo, &counting, &histories));
+                measured.extend(known.map(|status| (slo.id.clone(), Measured::of(&status))));
             }
         }
         Ok(Source::Specs(Box::new(catalog), measured))
@@ -69,10 +98,8 @@ impl Source {
         let ground = Ground::new(catalog, &|id| measured.get(id).copied());
         let Some(name) = name else { return Ok(render::fits_json(&fit::assess_all(&ground))) };
         let Some(application) = catalog.application(name) else {
-            let known: Vec<&str> =
-                catalog.applications.iter().take(12).map(|one| one.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            bail!("there is no application {name:?} in the specs; declared: {known}");
+            let known = catalog.applications.iter().map(|one| one.name.as_str());
+            bail!(words::unknown("application", name, known));
         };
         Ok(render::fits_json(&[fit::assess(&ground, application)]))
     }
@@ -86,7 +113,10 @@ impl Source {
                 let ground = Ground::new(catalog, &|id| measured.get(id).copied());
                 match fit::service::assess(&ground, name) {
                     Some(fit) => Ok(render::service_json(&fit)),
-                    None => bail!("there is no service {name:?} in the specs"),
+                    None => {
+                        let known = catalog.services.iter().map(|one| one.name.as_str());
+                        bail!(words::unknown("service", name, known));
+                    }
                 }
             }
         }
@@ -125,6 +155,9 @@ pub fn applications(
     let json = source.applications(name)?;
     let none = Vec::new();
     let fits = json["applications"].as_array().unwrap_or(&none);
+    if fits.is_empty() {
+        eprintln!("nines: no application is declared");
+    }
     match (format, name) {
         (Format::Json, _) => writeln!(out, "{json}")?,
         (Format::Table, Some(_)) => fits.iter().try_for_each(|fit| detail(fit, out))?,
@@ -261,6 +294,19 @@ fn service_table(json: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
     )?;
     if json["possible"] == "fail" {
         writeln!(out, "it promises more than what it depends on allows, even at best")?;
+    }
+    for one in json["composites"].as_array().into_iter().flatten() {
+        let measured = &one["measured"];
+        writeln!(
+            out,
+            "{}, {} over {}: measured {} (coverage {}), supported {}",
+            text(&one["slo"]),
+            objective(&one["objective"]),
+            text(&one["window"]),
+            percent(&measured["sli"]),
+            percent(&measured["coverage"]),
+            percent(&measured["supported"]),
+        )?;
     }
     let mut table = table(&["APPLICATION", "TEAM", "NEEDS", "CARRIED", "REQUIRED OF IT"]);
     for one in json["applications"].as_array().into_iter().flatten() {

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 
+use crate::clock;
 use crate::daemon::files;
 use crate::engine::report::Scope;
+use crate::model::window::named_period;
+use crate::model::worst::sizes_with;
 use crate::model::{Catalog, Settings, Timestamp};
-use crate::spec::{self, Loaded, SourceFile, config::Config};
+use crate::spec::config::{Config, parse_base_url};
+use crate::spec::{self, Loaded, SourceFile};
 
 use super::Failure;
 use super::backtest::Source;
@@ -61,7 +64,9 @@ impl Specs {
         let named = [Some(&self.specs), configured].into_iter().flatten();
         match named.into_iter().find(|paths| !paths.is_empty()) {
             Some(paths) => Ok(paths.clone()),
-            None => bail!("no specs are named; give --specs PATH or `specs` in the config file"),
+            None => Err(Failure::usage(
+                "no specs are named; give --specs PATH or `specs` in the config file",
+            )),
         }
     }
 
@@ -118,7 +123,12 @@ pub fn load(paths: &[PathBuf], options: &spec::Options) -> anyhow::Result<Loaded
 #[derive(Clone, Debug, Args)]
 pub struct Url {
     /// The daemon's base URL.
-    #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
+    #[arg(
+        long,
+        env = "NINES_URL",
+        default_value = "http://127.0.0.1:10099",
+        value_parser = parse_base_url,
+    )]
     pub url: String,
     #[command(flatten)]
     pub http: Http,
@@ -177,7 +187,11 @@ pub struct Fit {
     #[arg(long, default_value = "local", requires = "storage_path")]
     pub vantage: String,
     /// Ask the daemon at this base URL, which knows its specs and its history.
-    #[arg(long, conflicts_with_all = ["specs", "config_file", "storage_path"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["specs", "config_file", "storage_path"],
+        value_parser = parse_base_url,
+    )]
     pub url: Option<String>,
     #[command(flatten)]
     pub http: Http,
@@ -231,7 +245,12 @@ pub struct Report {
     #[arg(long, value_name = "FILE", conflicts_with = "storage_path")]
     pub events: Option<PathBuf>,
     /// The daemon to ask where no ledger and no events are named.
-    #[arg(long, env = "NINES_URL", default_value = "http://127.0.0.1:10099")]
+    #[arg(
+        long,
+        env = "NINES_URL",
+        default_value = "http://127.0.0.1:10099",
+        value_parser = parse_base_url,
+    )]
     pub url: String,
     #[command(flatten)]
     pub http: Http,
@@ -270,7 +289,9 @@ impl Report {
             (Some(path), _) => Source::Ledger(catalog()?, path.clone(), self.vantage.clone()),
             (None, Some(events)) => Source::Events(catalog()?, events.clone()),
             (None, None) if !self.specs.specs.is_empty() => {
-                bail!("--specs says what was promised; give --storage.path DIR or --events FILE")
+                return Err(Failure::usage(
+                    "--specs says what was promised; give --storage.path DIR or --events FILE",
+                ));
             }
             (None, None) => Source::Daemon(self.http.daemon(&self.url)?),
         })
@@ -279,29 +300,34 @@ impl Report {
     /// What is asked.
     ///
     /// # Errors
-    /// There is no such time zone.
+    /// There is no such time zone or period, and what is no length.
     pub fn wish(&self) -> anyhow::Result<super::report::Wish> {
         let About { service, application, team } = &self.about;
         let scope = match (service, application, team) {
             (Some(name), ..) => Scope::Service(name.clone()),
             (_, Some(name), _) => Scope::Application(name.clone()),
             (.., Some(name)) => Scope::Team(name.clone()),
-            (None, None, None) => bail!("give --service, --application or --team"),
+            (None, None, None) => {
+                return Err(Failure::usage("give --service, --application or --team"));
+            }
         };
-        let (period, zone) = (self.period.clone(), self.time_zone.parse()?);
+        let (period, zone) = (self.period.clone(), self.time_zone.parse().map_err(Failure::usage)?);
+        named_period(&period, &zone, clock::wall_now()).map_err(Failure::usage)?;
+        sizes_with(&self.worst).map_err(Failure::usage)?;
         Ok(super::report::Wish { scope, period, zone, worst: self.worst.clone() })
     }
 }
 
 /// Which history is replayed.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
+#[command(group(ArgGroup::new("history").required(true).multiple(false)))]
 pub struct History {
     /// Events, one JSON object a line; `-` is the standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["storage_path", "from", "to"])]
+    #[arg(long, value_name = "FILE", group = "history", conflicts_with_all = ["from", "to"])]
     pub events: Option<PathBuf>,
     /// A ledger's directory. A daemon may be writing it meanwhile.
-    #[arg(long = "storage.path", value_name = "DIR")]
+    #[arg(long = "storage.path", value_name = "DIR", group = "history")]
     pub storage_path: Option<PathBuf>,
     /// Only slots due from here on.
     #[arg(long, value_name = "TIME", requires = "storage_path")]
@@ -318,8 +344,11 @@ impl History {
     /// What the flags name.
     ///
     /// # Errors
-    /// None is named.
+    /// None is named, or no time.
     pub fn source(&self) -> anyhow::Result<Source> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from >= to) {
+            return Err(Failure::usage("--from is not before --to, so there is nothing between"));
+        }
         match (&self.events, &self.storage_path) {
             (Some(events), _) => Ok(Source::Events(events.clone())),
             (None, Some(path)) => Ok(Source::Ledger {
@@ -328,7 +357,7 @@ impl History {
                 from: self.from,
                 to: self.to,
             }),
-            (None, None) => bail!("give --events FILE or --storage.path DIR"),
+            (None, None) => Err(Failure::usage("give --events FILE or --storage.path DIR")),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -75,9 +75,6 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn reader(path: &Path) -> anyhow::Result<Reader> {
-    if !path.is_dir() {
-        bail!("there is no ledger at {}; name its directory with --storage.path", path.display());
-    }
     Ok(Reader::open(path)?)
 }
 

@@ -26,15 +26,15 @@ mod run;
 mod slo;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::model::Timestamp;
 use crate::model::time::parse_duration;
+use crate::model::{SloId, Timestamp};
 use crate::spec::Problem;
 use crate::spec::schema::Which;
 
@@ -54,6 +54,23 @@ pub enum Failure {
     /// The specs or the config file are invalid.
     #[error("{}", tell(.0))]
     Invalid(Vec<Problem>),
+    /// The command line asks for what does not go.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    /// That an argument is not what it should be.
+    fn usage(error: impl std::fmt::Display) -> anyhow::Error {
+        Failure::Usage(error.to_string()).into()
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Failure::Invalid(_) => check::INVALID,
+            Failure::Usage(_) => USAGE,
+        }
+    }
 }
 
 /// Measures what a platform promises: probes services, keeps exact error budgets, pages on burn.
@@ -181,7 +198,7 @@ enum SloCommand {
     /// Show one SLO.
     Show {
         /// Its id, such as artifact-registry/availability.
-        id: String,
+        id: SloId,
         #[command(flatten)]
         daemon: flags::Url,
         /// As it stood at this moment.
@@ -198,6 +215,8 @@ enum SloCommand {
 
 /// An objective is missed, where the command asked.
 const MISSED: u8 = 4;
+/// The command line is wrong.
+const USAGE: u8 = 2;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -205,21 +224,53 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(mut error) => {
             redact(&mut error);
+            point_out(&mut error);
             // Help and version go to stdout and are fine; everything else is usage.
-            let code = if error.use_stderr() { 2 } else { 0 };
+            let code = if error.use_stderr() { USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    let mut out = std::io::stdout();
+    let mut out = Stdout(std::io::stdout());
     match dispatch(args.command, &mut out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nines: {error:#}");
-            ExitCode::from(if error.is::<Failure>() { check::INVALID } else { 1 })
+            eprintln!("nines: {}", causes(&error));
+            ExitCode::from(error.downcast_ref::<Failure>().map_or(1, Failure::code))
         }
     }
+}
+
+/// An error with its causes, each told once: some say what caused them by themselves.
+fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+/// The standard output, whose errors say that they are its.
+struct Stdout(std::io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(unwritable)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(unwritable)
+    }
+}
+
+fn unwritable(error: std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
 /// Takes an address out of a usage error: what was wrong with it may be that it has a password.
@@ -230,6 +281,22 @@ fn redact(error: &mut clap::Error) {
     {
         error.insert(kind, ContextValue::String("a URL".to_owned()));
     }
+}
+
+/// Says to a path that stands alone which flag it belongs to.
+fn point_out(error: &mut clap::Error) {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return };
+    let is_alone = error.kind() == clap::error::ErrorKind::UnknownArgument;
+    if !is_alone || argument.starts_with('-') || !Path::new(argument).exists() {
+        return;
+    }
+    let flag = match std::env::args().nth(1).as_deref() {
+        Some("run" | "check" | "report" | "backtest" | "rules") => "--specs",
+        Some("ledger") => "--storage.path",
+        _ => return,
+    };
+    let tip = format!("a path is named with '{flag}'");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
 }
 
 fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -288,7 +355,7 @@ fn slo_command(command: SloCommand, out: &mut dyn Write) -> anyhow::Result<u8> {
             slo::list(&daemon.daemon()?, team.as_deref(), &fail_on, format, out)?
         }
         SloCommand::Show { id, daemon, at, fail_on, format } => {
-            slo::show(&daemon.daemon()?, &id, at.as_deref(), &fail_on, format, out)?
+            slo::show(&daemon.daemon()?, id.as_str(), at.as_deref(), &fail_on, format, out)?
         }
     };
     Ok(if met { 0 } else { MISSED })
@@ -321,8 +388,8 @@ fn colour(stream: &impl IsTerminal) -> bool {
 
 /// Somebody downstream, such as `head`, has read enough.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::BrokenPipe)
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    kinds.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Every problem with its place, for people.
@@ -337,6 +404,13 @@ fn tell(problems: &[Problem]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("no such file");
+        let error = anyhow::Error::new(inner).context("cannot read x: no such file").context("y");
+        assert_eq!(causes(&error), "y: cannot read x: no such file");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

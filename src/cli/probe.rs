@@ -16,7 +16,7 @@ use crate::model::check::{
 use crate::model::{Egress, Observation, Phases, Verdict, number};
 use crate::probe;
 
-use super::Format;
+use super::{Failure, Format};
 
 /// How much of a body is read.
 const MAX_BODY: usize = 1 << 20;
@@ -33,9 +33,10 @@ pub fn run(
     format: Format,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
-    let check = check(target, headers)?;
+    let check = check(target, headers).map_err(|error| Failure::usage(format!("{error:#}")))?;
     if timeout.is_zero() {
-        bail!("a timeout of 0s leaves no time for an answer; give --timeout 5s or so");
+        let told = "a timeout of 0s leaves no time for an answer; give --timeout 5s or so";
+        return Err(Failure::usage(told));
     }
     crate::notify::install_crypto();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

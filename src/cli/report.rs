@@ -23,7 +23,7 @@ use crate::engine::report::{History, Question, Scope, render};
 use crate::engine::subject::Recorded;
 use crate::model::window::{Period, Zone, named_period};
 use crate::model::worst::sizes_with;
-use crate::model::{Catalog, Slo, SloId, Timestamp};
+use crate::model::{Catalog, Slo, SloId, Timestamp, text};
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -102,20 +102,9 @@ impl Source {
         let known = question.known();
         match question.answer(&past) {
             Some(report) => Ok(render::report_json(&report)),
-            None => bail!(unknown(kind, name, &known)),
+            None => bail!(text::unknown(kind, name, known.iter().map(String::as_str))),
         }
     }
-}
-
-/// That there is no such thing, and which there are.
-pub fn unknown(kind: &str, name: &str, known: &[String]) -> String {
-    /// Most names in one message.
-    const MOST: usize = 12;
-    let known = match known.is_empty() {
-        true => "none is declared".to_owned(),
-        false => format!("there are {}", known[..known.len().min(MOST)].join(", ")),
-    };
-    format!("there is no {kind} {name:?}; {known}")
 }
 
 /// Events as they were measured, and what is to be laid over them.

@@ -125,6 +125,7 @@ impl Source for Flags {
             Ok(Failure::Invalid(problems)) => {
                 ReloadFailure::Refused(problems.iter().map(one_line).collect())
             }
+            Ok(other) => ReloadFailure::Refused(vec![other.to_string()]),
             Err(error) => ReloadFailure::Refused(vec![format!("{error:#}")]),
         })
     }

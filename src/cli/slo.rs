@@ -1,11 +1,14 @@
 //! `nines slo list|show`: how the SLOs of a running daemon stand.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+
+use anyhow::bail;
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::model::{Objective, Share, decimal, number};
+use crate::model::{Objective, Share, decimal, number, text as words};
 
 use super::Format;
 use super::client::Daemon;
@@ -26,7 +29,7 @@ pub enum FailOn {
 /// Lists every SLO, or those of a team. Says whether none of `fail_on` holds for any.
 ///
 /// # Errors
-/// The daemon does not answer.
+/// The daemon does not answer, or there is no SLO of that team.
 pub fn list(
     daemon: &Daemon,
     team: Option<&str>,
@@ -38,6 +41,14 @@ pub fn list(
     let json = daemon.get_json(&format!("/api/v1/slos{query}"))?;
     let none = Vec::new();
     let slos = json["slos"].as_array().unwrap_or(&none);
+    if let Some(team) = team.filter(|_| slos.is_empty()) {
+        // A name that is misspelt would pass every question that scripts ask.
+        let all = daemon.get_json("/api/v1/slos")?;
+        let all = all["slos"].as_array().unwrap_or(&none);
+        let teams: BTreeSet<&str> = all.iter().filter_map(|slo| slo["team"].as_str()).collect();
+        let teams = teams.into_iter().filter(|team| !team.is_empty());
+        bail!(words::unknown("team", team, teams));
+    }
     match format {
         Format::Json => writeln!(out, "{json}")?,
         Format::Table => {
@@ -286,10 +297,14 @@ fn share(ratio: &Value) -> String {
 }
 
 fn left(status: &Value) -> String {
-    let seconds = status["budget"]["left_seconds"].as_str().and_then(|text| text.parse().ok());
-    let total = status["budget"]["total_events"].as_str().unwrap_or("0");
-    match seconds {
-        Some(seconds) => format!("{} ({total} events in all)", number::seconds(seconds)),
+    let budget = &status["budget"];
+    let billionths = |key: &str| budget[key].as_str().and_then(decimal::billionths);
+    let total = budget["total_events"].as_str().unwrap_or("0");
+    match billionths("left_ratio").zip(billionths("left_seconds")) {
+        Some((left, nanos)) => {
+            let time = number::left_time((left, 1_000_000_000), nanos.div_euclid(1_000));
+            format!("{time} ({total} events in all)")
+        }
         None => number::NO_DATA.to_owned(),
     }
 }

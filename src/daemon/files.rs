@@ -25,7 +25,8 @@ const MAX_DEPTH: usize = 32;
 pub fn read_specs(paths: &[PathBuf]) -> Result<Vec<SourceFile>> {
     let mut walk = Walk::default();
     for path in paths {
-        let kind = fs::metadata(path).with_context(|| format!("read specs {}", path.display()))?;
+        let kind =
+            fs::metadata(path).with_context(|| format!("cannot read specs {}", path.display()))?;
         if kind.is_dir() {
             walk.directory(path, path, 0)?;
         } else {
@@ -58,7 +59,7 @@ struct Walk {
 
 impl Walk {
     fn directory(&mut self, path: &Path, root: &Path, depth: usize) -> Result<()> {
-        let context = || format!("read directory {}", path.display());
+        let context = || format!("cannot read directory {}", path.display());
         if depth > MAX_DEPTH {
             bail!("directory {} is nested more than {MAX_DEPTH} deep", path.display());
         }
@@ -76,7 +77,8 @@ impl Walk {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let kind = fs::metadata(&path).with_context(|| format!("read {}", path.display()))?;
+            let kind =
+                fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
             if kind.is_dir() {
                 self.directory(&path, root, depth + 1)?;
             } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
@@ -87,7 +89,8 @@ impl Walk {
     }
 
     fn file(&mut self, path: &Path, root: &Path) -> Result<()> {
-        let real = fs::canonicalize(path).with_context(|| format!("read {}", path.display()))?;
+        let real =
+            fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()))?;
         if !self.seen.insert(real) {
             return Ok(());
         }
@@ -102,7 +105,7 @@ impl Walk {
 
 /// At most one byte more than a spec file may hold, so that too large a file is told as such.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let context = || format!("read {}", path.display());
+    let context = || format!("cannot read {}", path.display());
     if !fs::metadata(path).with_context(context)?.is_file() {
         bail!("{} is no regular file", path.display());
     }

@@ -297,7 +297,6 @@ impl Archive for LedgerArchive {
 
 /// A ledger to read, and an engine for what the catalogue declares, which has no history yet.
 fn open(catalog: Arc<Catalog>, path: &Path, vantage: &str) -> anyhow::Result<(Reader, Engine)> {
-    anyhow::ensure!(path.is_dir(), "there is no ledger at {}", path.display());
     let ledger = Reader::open(path)?;
     let known: BTreeMap<ProbeId, SeriesId> = ledger
         .all_series()?

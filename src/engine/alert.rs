@@ -390,8 +390,6 @@ fn budget_text(slo: &Slo, status: &SloStatus) -> String {
     let budget = &status.budget;
     let counted = budget.counted;
     let sli = number::percent(counted.good, counted.total());
-    let left = budget.left_seconds_f64().map_or(number::NO_DATA.to_owned(), number::seconds);
-    let whole = number::duration(budget.total_time());
     let window = &slo.window;
     let (bad, total) = (budget.bad_events(), budget.events(counted.total()));
     let coverage = status.coverage;
@@ -399,8 +397,9 @@ fn budget_text(slo: &Slo, status: &SloStatus) -> String {
     let corrected = if status.corrected { ", corrected" } else { "" };
     format!(
         "{sli} good against {objective} over {window} ({bad} bad of {total}{corrected}, coverage \
-         {coverage}); {left} of {whole} of budget left.",
+         {coverage}); {standing}.",
         objective = slo.objective,
+        standing = budget.standing(),
     )
 }
 

@@ -92,11 +92,24 @@ pub struct PairFeasibility {
     pub pair: Pair,
     /// The burn rate above which it fires.
     pub burn: Fraction,
-    /// On which failing probe of a full outage it fires; none if it never can.
+    /// On which failing probe of a full outage it fires; none if it never can. Of an SLO that is
+    /// made of others, of one of them that fails alone: of the one that fires it first.
     pub fires_on: Option<u64>,
+    /// Of an SLO that is made of others, what these can do together where none can alone.
+    pub together: Option<Together>,
     /// The longest interval at which one lost probe cannot fire it, over all probes of the SLO
     /// taken together.
     pub interval_max: Duration,
+}
+
+/// What several SLOs can do together that spend one budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Together {
+    /// They fire the pair at the latest so long after all of them have begun to fail.
+    Within(Duration),
+    /// They may fire it, but the short window is too short to hold failures of each of them at all
+    /// times.
+    AtTimes,
 }
 
 /// What an SLO counts, so what can fail.
@@ -209,13 +222,17 @@ pub fn assess(catalog: &Catalog) -> Vec<Feasibility> {
     catalog.slos().map(assess).collect()
 }
 
-/// Looks at an SLO that counts by itself.
-fn assess_counting(service: &Service, slo: &Slo) -> Feasibility {
+/// How far what counts for an SLO is apart, for each of its probes. Where slices are counted, they
+/// are what can be bad.
+fn intervals(service: &Service, slo: &Slo) -> Vec<Duration> {
     let counts = |probe: &&Probe| slo.probes.contains(&probe.id);
     let probes = service.probes.iter().filter(counts).map(|probe| probe.interval);
-    // Where slices are counted, they are what can be bad.
-    let intervals = slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice]);
-    let assessed = assess_slo(slo, &intervals);
+    slo.method.slice().map_or_else(|| probes.collect(), |slice| vec![slice])
+}
+
+/// Looks at an SLO that counts by itself.
+fn assess_counting(service: &Service, slo: &Slo) -> Feasibility {
+    let assessed = assess_slo(slo, &intervals(service, slo));
     match (slo.source.is_some(), assessed.event) {
         (true, Event::Probe) => Feasibility { event: Event::Interval, ..assessed },
         _ => assessed,
@@ -319,6 +336,7 @@ fn assess_pair(
         pair: *pair,
         burn,
         fires_on: u64::try_from(fires_on).ok().filter(|_| possible),
+        together: None,
         interval_max: interval.and_then(|i| duration(i.floor())).unwrap_or(Duration::MAX),
     }
 }

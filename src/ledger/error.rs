@@ -81,7 +81,10 @@ pub enum LedgerError {
         /// The format this program reads.
         supported: i64,
     },
-    /// There is a ledger's log or lock file, but no database.
+    /// There is none, and it was only to be read.
+    #[error("there is no ledger at {}; name its directory with --storage.path", .0.display())]
+    Absent(PathBuf),
+    /// There is a ledger's log, but no database.
     #[error(
         "{} is missing although its log is there; restore both from a backup, or move the log \
          away to begin an empty history", .0.display()

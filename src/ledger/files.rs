@@ -173,6 +173,24 @@ fn inspect_log(directory: &Path, disk: &dyn Disk) -> Result<Option<Damage>, Ledg
     Ok(why.map(|why| Damage::new(Part::Log, why)))
 }
 
+/// That there is a database to be read.
+///
+/// # Errors
+/// There is none, with a log or without.
+pub(super) fn look_for(directory: &Path) -> Result<(), LedgerError> {
+    let has = |name: &str| {
+        let path = directory.join(name);
+        let io = |source| LedgerError::Io { doing: "look for", path: path.clone(), source };
+        SystemDisk.has(&path).map_err(io)
+    };
+    match directory.is_dir() {
+        false => Err(LedgerError::Absent(directory.into())),
+        true if has(DATABASE)? => Ok(()),
+        true if has(LOG)? => Err(LedgerError::Missing(directory.join(DATABASE))),
+        true => Err(LedgerError::Absent(directory.into())),
+    }
+}
+
 /// Keeps writers out of a ledger that is there, without changing anything.
 pub(super) fn hold_unwritten(directory: &Path) -> Result<Option<File>, LedgerError> {
     let path = directory.join(LOCK);

@@ -39,6 +39,7 @@ impl Ledger {
     /// # Errors
     /// Nothing at all can be read, `to` is not new or empty, or the disk does not take it.
     pub fn rescue(from: &Path, to: &Path) -> Result<Rescued, LedgerError> {
+        files::look_for(from)?;
         let options = || Options { reserve_bytes: 0, ..Options::default() };
         // Empty, and the pattern of what its tables are.
         Ledger::open(to, options())?.close()?;

@@ -116,10 +116,7 @@ fn empty_log(path: &Path, db: &Connection) -> Result<(), LedgerError> {
 /// Opens the ledger's database for reading, beside its writer.
 pub(super) fn open_to_read(directory: &Path) -> Result<Connection, LedgerError> {
     let path = directory.join(super::files::DATABASE);
-    let io = |source| LedgerError::Io { doing: "look for", path: path.clone(), source };
-    if !SystemDisk.has(&path).map_err(io)? {
-        return Err(LedgerError::Missing(path));
-    }
+    super::files::look_for(directory)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = connect(&path, flags, &SystemDisk)?;
     match number(&path, &db, "user_version")? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::catalog::UnknownPolicy;
 use super::decimal::{self, cmp_products};
+use super::number;
 use super::objective::{Objective, PPB};
 use super::tally::Tally;
 
@@ -238,6 +239,22 @@ impl Budget {
     pub fn left_seconds_f64(&self) -> Option<f64> {
         let (numerator, denominator) = self.left_micros()?;
         Some(numerator as f64 / denominator as f64 / 1e6)
+    }
+
+    /// What is left as time of full outage over the window, in microseconds, cut toward worse;
+    /// negative once overspent; none without events.
+    pub fn left_time(&self) -> Option<i128> {
+        let (numerator, denominator) = self.left_micros()?;
+        Some(numerator.div_euclid(i128::try_from(denominator).ok()?))
+    }
+
+    /// What is left, in words beside the budget itself, both in time.
+    pub fn standing(&self) -> String {
+        let total = self.total_time();
+        match self.left().zip(self.left_time()) {
+            Some((left, micros)) => number::budget(left, micros, total),
+            None => format!("{} of {} of budget left", number::NO_DATA, number::duration(total)),
+        }
     }
 
     /// The whole budget as time of full outage: (1 - objective) * window, where the objective

@@ -406,7 +406,7 @@ pub struct SupportTier {
     pub hours: SupportHours,
     /// The time zone of the hours (IANA).
     pub time_zone: String,
-    /// How soon somebody answers while somebody is there.
+    /// How soon somebody answers while somebody is there; of what is automatic, how soon it reacts.
     pub acknowledge: Duration,
     /// How long repair takes after that.
     pub repair: Duration,
@@ -424,7 +424,7 @@ impl SupportTier {
 pub struct Support {
     /// When somebody is there.
     pub hours: SupportHours,
-    /// How soon somebody answers while somebody is there.
+    /// How soon somebody answers while somebody is there; of what is automatic, how soon it reacts.
     pub acknowledge: Duration,
     /// How long repair takes after that; zero if that is not said.
     pub repair: Duration,
@@ -435,6 +435,8 @@ pub struct Support {
 pub enum SupportHours {
     /// Always: `24x7`.
     Always,
+    /// Nobody has to be there, and nobody is paged: `automatic`.
+    Automatic,
     /// `hours` a day on the first `days` days of the week, Monday first: `8x5`, `12x6`.
     Weekly {
         /// Hours a day, 1 to 24.
@@ -465,7 +467,7 @@ impl SupportHours {
     /// the former comes in a week.
     fn gaps(self) -> (u64, u64, u64) {
         match self {
-            SupportHours::Always => (0, 0, 0),
+            SupportHours::Always | SupportHours::Automatic => (0, 0, 0),
             SupportHours::Weekly { hours, days } => {
                 let night = 24_u64.saturating_sub(hours.into());
                 let off = 7_u64.saturating_sub(days.into());
@@ -479,6 +481,7 @@ impl std::fmt::Display for SupportHours {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             SupportHours::Always => f.write_str("24x7"),
+            SupportHours::Automatic => f.write_str("automatic"),
             SupportHours::Weekly { hours, days } => write!(f, "{hours}x{days}"),
         }
     }

@@ -30,6 +30,18 @@ pub fn fixed(numerator: i128, denominator: u128, digits: u32) -> Option<String> 
     Some(place_point(scaled, digits))
 }
 
+/// The billionths that a text from [`ratio`] says; none for other text.
+pub fn billionths(text: &str) -> Option<i128> {
+    let (sign, magnitude) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, digits) = magnitude.split_once('.').unwrap_or((magnitude, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = !whole.is_empty() && digits.len() <= RATIO_DIGITS as usize;
+    if !is_plain || !is_number(whole) || !is_number(digits) {
+        return None;
+    }
+    format!("{whole}{digits:0<9}").parse::<i128>().ok()?.checked_mul(sign)
+}
+
 /// Writes `scaled / 10^digits`.
 fn place_point(scaled: i128, digits: u32) -> String {
     let sign = if scaled < 0 { "-" } else { "" };
@@ -105,7 +117,23 @@ mod tests {
         assert_eq!(fixed(1, 2, 0).as_deref(), Some("0"));
     }
 
+    #[test]
+    fn what_is_no_ratio_has_no_billionths() {
+        let check = |text: &str, expect| assert_eq!(billionths(text), expect, "{text:?}");
+        check("-2049", Some(-2_049_000_000_000));
+        check("0.000000001", Some(1));
+        for text in ["", "-", ".5", "1e3", "+1", "1.0000000001", "1.-5", "x"] {
+            check(text, None);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_ratio_says_its_billionths(nano in -1_i128 << 80..1 << 80) {
+            let text = ratio(nano, 1_000_000_000).expect("a denominator");
+            prop_assert_eq!(billionths(&text), Some(nano), "{}", text);
+        }
+
         #[test]
         fn a_common_divisor_divides_both_and_leaves_nothing_in_common(
             a in 0_u128..1 << 60, b in 0_u128..1 << 60, k in 1_u128..1 << 60,

@@ -55,18 +55,100 @@ pub fn percent_up(numerator: u128, denominator: u128) -> String {
 /// A burn rate such as `22x`, `14.4x` or `0.93x`: three digits, cut toward worse (up).
 /// [`NO_DATA`] for a denominator of zero.
 pub fn burn((numerator, denominator): (u128, u128)) -> String {
-    if denominator == 0 {
-        return NO_DATA.to_owned();
+    match three_digits(numerator, denominator) {
+        Some((rate, scale)) => {
+            let rate = i128::try_from(rate).unwrap_or(i128::MAX);
+            let text = decimal::fixed(rate, scale, 2).unwrap_or_default();
+            format!("{}x", decimal::trim_zeros(&text))
+        }
+        None => NO_DATA.to_owned(),
     }
+}
+
+/// `numerator / denominator` cut up to three digits, as an integer and what that is divided by;
+/// whole from 100 on. None for a denominator of zero.
+fn three_digits(numerator: u128, denominator: u128) -> Option<(u128, u128)> {
     let scaled = |scale: u128| numerator.saturating_mul(scale).div_ceil(denominator);
+    if denominator == 0 {
+        return None;
+    }
     let scale = match scaled(100) {
         0..1_000 => 100,
         1_000..10_000 => 10,
         _ => 1,
     };
-    let rate = i128::try_from(scaled(scale)).unwrap_or(i128::MAX);
-    let text = decimal::fixed(rate, scale, 2).unwrap_or_default();
-    format!("{}x", decimal::trim_zeros(&text))
+    Some((scaled(scale), scale))
+}
+
+/// How many times a budget is spent, such as `2.5` or `2 050`: three digits, cut up. None below
+/// twice, where people read a percentage.
+fn times(spent: u128, whole: u128) -> Option<String> {
+    if whole == 0 || spent < whole.saturating_mul(2) {
+        return None;
+    }
+    let (times, scale) = three_digits(spent, whole)?;
+    Some(match scale {
+        1 => count(u64::try_from(times).unwrap_or(u64::MAX)),
+        _ => {
+            let text = decimal::fixed(i128::try_from(times).ok()?, scale, 2)?;
+            decimal::trim_zeros(&text).to_owned()
+        }
+    })
+}
+
+/// What is spent of a budget: `23.15 % spent`, and from twice the budget on
+/// `spent 2 050 times over`. Cut up.
+pub fn spent(spent: u128, whole: u128) -> String {
+    match times(spent, whole) {
+        Some(times) => format!("spent {times} times over"),
+        None if whole == 0 => NO_DATA.to_owned(),
+        None => format!("{} spent", percent_up(spent, whole)),
+    }
+}
+
+/// What something costs of a budget: `12.5 % of the budget`, and from twice the budget on
+/// `2 050 times the budget`. Cut up.
+pub fn of_budget(cost: u128, whole: u128) -> String {
+    match times(cost, whole) {
+        Some(times) => format!("{times} times the budget"),
+        None => format!("{} of the budget", percent_up(cost, whole)),
+    }
+}
+
+/// What is left of a budget: `76.85 %`, negative once it is overspent, and from twice the budget
+/// on `spent 2 050 times over`. Cut toward worse.
+pub fn left(left: i128, whole: u128) -> String {
+    match overspent(left, whole) {
+        Some(times) => format!("spent {times} times over"),
+        None => percent_of(left, whole),
+    }
+}
+
+/// The same in time, of which `micros` are left: `33 min 12 s`, `overspent by 10 min`, and from
+/// twice the budget on `spent 2 050 times over`. Cut toward worse.
+pub fn left_time((left, whole): (i128, u128), micros: i128) -> String {
+    let time = Duration::from_micros(u64::try_from(micros.unsigned_abs()).unwrap_or(u64::MAX));
+    match overspent(left, whole) {
+        Some(times) => format!("spent {times} times over"),
+        None if micros < 0 => format!("overspent by {}", duration_up(time)),
+        None => duration(time),
+    }
+}
+
+/// The same beside the budget: `33 min 12 s of 43 min 12 s of budget left`, `budget of 43 min
+/// 12 s overspent by 10 min`, `budget of 43 min 12 s spent 2 050 times over`.
+pub fn budget((left, whole): (i128, u128), micros: i128, total: Duration) -> String {
+    let (time, total) = (left_time((left, whole), micros), duration(total));
+    match left < 0 {
+        true => format!("budget of {total} {time}"),
+        false => format!("{time} of {total} of budget left"),
+    }
+}
+
+/// How many times a budget is spent of which this is left, from twice on.
+fn overspent(left: i128, whole: u128) -> Option<String> {
+    let over = (left < 0).then(|| left.unsigned_abs())?;
+    times(whole.saturating_add(over), whole)
 }
 
 /// A count with narrow no-break spaces between its thousands: `2 592 000`.
@@ -80,6 +162,16 @@ pub fn count(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A count with a fraction, as decimal text, for people: thousands set apart, and two digits of
+/// the fraction, cut, unless that is all there is.
+pub fn decimal_count(text: &str) -> String {
+    let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
+    match (whole.parse(), digits.get(..2).unwrap_or(digits)) {
+        (Ok(0), _) | (Err(_), _) => text.to_owned(),
+        (Ok(n), digits) => decimal::trim_zeros(&format!("{}.{digits}", count(n))).to_owned(),
+    }
 }
 
 /// A length of time for people, cut to two units: `25.92 s`, `26 min 47 s`, `8 d 1 h`, `120 ms`.
@@ -104,6 +196,21 @@ fn two_units(secs: u64, large: u64, large_name: &str, small: u64, small_name: &s
         0 => format!("{} {large_name}", secs / large),
         rest => format!("{} {large_name} {rest} {small_name}", secs / large),
     }
+}
+
+/// The same cut up, for time that is spent.
+pub fn duration_up(time: Duration) -> String {
+    // What the shorter of the two units is, in microseconds.
+    let unit = match time.as_secs() {
+        0 if time.as_millis() == 0 => 1,
+        0 => 1_000,
+        1..60 => 10_000,
+        60..3_600 => 1_000_000,
+        3_600..86_400 => 60_000_000,
+        _ => 3_600_000_000,
+    };
+    let micros = time.as_nanos().div_ceil(1_000).div_ceil(unit) * unit;
+    duration(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
 }
 
 /// Signed seconds for people, such as `-1 min 2 s`.
@@ -169,12 +276,75 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_is_spent_many_times_is_told_in_times() {
+        let check = |spent: u128, whole: u128, expect: [&str; 3]| {
+            let rest = whole as i128 - spent as i128;
+            let got = [super::spent(spent, whole), of_budget(spent, whole), left(rest, whole)];
+            assert_eq!(got.map(|text| text.replace('\u{202f}', "_")), expect, "{spent}/{whole}");
+        };
+        check(600, 2_592, ["23.15 % spent", "23.15 % of the budget", "76.85 %"]);
+        check(1_999, 1_000, ["199.9 % spent", "199.9 % of the budget", "-99.9 %"]);
+        let times = |n: &str| [format!("spent {n} times over"), format!("{n} times the budget")];
+        for (spent, whole, n) in [
+            (2_000, 1_000, "2"),
+            (2_001, 1_000, "2.01"),
+            (20_500, 1_000, "20.5"),
+            (20_501, 1_000, "20.6"),
+            (100_001, 1_000, "101"),
+            (2_050_000, 1_000, "2_050"),
+        ] {
+            let [over, of] = times(n);
+            check(spent, whole, [&over, &of, &over]);
+        }
+        check(1, 0, [NO_DATA, "no data of the budget", NO_DATA]);
+    }
+
+    #[test]
+    fn what_is_left_in_time_stands_beside_its_budget() {
+        let whole = Duration::from_secs(2_592);
+        let check = |left: i128, expect: &str| {
+            let text = budget((left, 2_592), left * 1_000_000, whole);
+            assert_eq!(text.replace('\u{202f}', "_"), expect, "{left}");
+        };
+        check(1_992, "33 min 12 s of 43 min 12 s of budget left");
+        check(0, "0 ms of 43 min 12 s of budget left");
+        check(-600, "budget of 43 min 12 s overspent by 10 min");
+        check(-2_592, "budget of 43 min 12 s spent 2 times over");
+        check(-2_592 * 2_049, "budget of 43 min 12 s spent 2_050 times over");
+    }
+
+    #[test]
+    fn time_that_is_spent_is_cut_up() {
+        let check = |micros, expect: &str| {
+            assert_eq!(duration_up(Duration::from_micros(micros)), expect, "{micros}");
+        };
+        check(0, "0 ms");
+        check(1, "1 µs");
+        check(1_001, "2 ms");
+        check(18_000_000, "18 s");
+        check(18_000_001, "18.01 s");
+        check(59_999_999, "1 min");
+        check(119_000_001, "2 min");
+        check(3_600_000_001, "1 h 1 min");
+        check(86_399_000_000, "1 d");
+        check(86_400_000_001, "1 d 1 h");
+    }
+
+    #[test]
     fn thousands_are_set_apart() {
         let check = |n, expect: &str| assert_eq!(count(n).replace('\u{202f}', "_"), expect);
         check(0, "0");
         check(999, "999");
         check(1_000, "1_000");
         check(2_592_000, "2_592_000");
+        let check = |text, expect: &str| {
+            assert_eq!(decimal_count(text).replace('\u{202f}', "_"), expect);
+        };
+        check("2592", "2_592");
+        check("10", "10");
+        check("25920.999", "25_920.99");
+        check("25920.001", "25_920");
+        check("0.02592", "0.02592");
     }
 
     proptest! {

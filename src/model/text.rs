@@ -20,3 +20,36 @@ impl ParseError {
         ParseError { found, expected: expected.into() }
     }
 }
+
+/// That there is nothing of this kind and name, and what there is: a dozen of it at most.
+pub fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let known: Vec<&str> = known.collect();
+    let more = match known.len().saturating_sub(MOST) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    match known.is_empty() {
+        true => format!("there is no {kind} {name:?}; none is declared"),
+        false => {
+            let few = known[..known.len().min(MOST)].join(", ");
+            format!("there is no {kind} {name:?}; there are {few}{more}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is() {
+        let check = |known: &[&str], expect: &str| {
+            let told = unknown("team", "x", known.iter().copied());
+            assert_eq!(told, format!("there is no team \"x\"; {expect}"));
+        };
+        check(&[], "none is declared");
+        check(&["a", "b"], "there are a, b");
+        check(&["a"; 14], "there are a, a, a, a, a, a, a, a, a, a, a, a and 2 more");
+    }
+}

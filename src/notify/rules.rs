@@ -324,12 +324,16 @@ impl SloRules<'_> {
     fn exhausted(&self) -> Rule {
         let id = &self.slo.id;
         let left = format!("nines_slo_error_budget_left_ratio{{slo=\"{id}\"}}");
+        // What is spent; Prometheus' templates compute nothing, so the expression has to be it.
         let description = format!(
-            "{{{{ $value | humanizePercentage }}}} of the error budget over {} is left.",
-            self.slo.window
+            "{{{{ if ge $value 2.0 }}}}The error budget over {window} is spent {{{{ $value | printf \
+             \"%.1f\" }}}} times over.{{{{ else }}}}{{{{ $value | humanizePercentage }}}} of the error \
+             budget over {window} is spent.{{{{ end }}}}",
+            window = self.slo.window
         );
         // Replicas that disagree: the best of them counts, as one that has lost history sees less.
-        let mut expr = format!("max by (slo, slo_service, team) ({left}) < 0");
+        let left = format!("max by (slo, slo_service, team) ({left})");
+        let mut expr = format!("1 - {left} and {left} < 0");
         if let Some(least) = self.slo.min_coverage {
             let least = decimal::ratio(least.ppb().into(), PPB.into()).unwrap_or_default();
             let coverage = format!("nines_slo_coverage_ratio{{slo=\"{id}\"}}");

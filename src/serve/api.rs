@@ -182,15 +182,11 @@ fn states(site: &Site, id: &str, range: Duration, to: Timestamp) -> Value {
 /// That there is no such SLO, and which ones there are.
 pub fn unknown_slo(engine: &Engine, id: &str) -> Problem {
     let service = id.split('/').next().unwrap_or_default();
-    let known: Vec<&str> = match engine.catalog().service(service) {
-        Some(service) => service.slos.iter().map(|slo| slo.id.as_str()).collect(),
-        None => Vec::new(),
-    };
-    let hint = match known.is_empty() {
-        true => "/api/v1/slos lists those there are".to_owned(),
-        false => format!("{service} has {}", known.join(", ")),
-    };
-    Problem::not_found(format!("there is no SLO {id:?}; {hint}"))
+    let catalog = engine.catalog();
+    match catalog.service(service) {
+        Some(known) => Problem::unknown("SLO", id, known.slos.iter().map(|slo| slo.id.as_str())),
+        None => Problem::unknown("SLO", id, catalog.slos().map(|(_, slo)| slo.id.as_str())),
+    }
 }
 
 /// A moment as RFC 3339 or as Unix seconds, not in the future, cut to the second.

@@ -35,7 +35,9 @@ impl Snapshot {
         let engine = site.engine();
         let catalog = engine.shared_catalog();
         let promises = catalog.services.iter().filter_map(|service| service.promise());
-        let needed = promises.filter(|_| !catalog.applications.is_empty());
+        let promises = promises.filter(|_| !catalog.applications.is_empty());
+        let composites = catalog.slos().map(|(_, slo)| slo).filter(|slo| slo.is_composite());
+        let needed = promises.chain(composites);
         let measured = |slo: &crate::model::Slo| Some((slo.id.clone(), engine.measured(&slo.id)?));
         let measured = needed.filter_map(measured).collect();
         Snapshot { catalog, measured }
@@ -53,14 +55,8 @@ impl Snapshot {
 
     /// That there is no such application, and which ones there are.
     pub fn unknown(&self, name: &str) -> Problem {
-        const MOST: usize = 12;
-        let all = self.catalog.applications.iter().take(MOST).map(|one| one.name.as_str());
-        let known: Vec<&str> = all.collect();
-        let hint = match known.is_empty() {
-            true => "none is declared".to_owned(),
-            false => format!("there are {}", known.join(", ")),
-        };
-        Problem::not_found(format!("there is no application {name:?}; {hint}"))
+        let known = self.catalog.applications.iter().map(|one| one.name.as_str());
+        Problem::unknown("application", name, known)
     }
 }
 
@@ -112,8 +108,8 @@ pub async fn service(
         let ground = snapshot.ground();
         let fit = fit::service::assess(&ground, &name);
         let fit = fit.ok_or_else(|| {
-            let hint = "/api/v1/services lists those there are";
-            Problem::not_found(format!("there is no service {name:?}; {hint}"))
+            let known = snapshot.catalog().services.iter().map(|service| service.name.as_str());
+            Problem::unknown("service", &name, known)
         })?;
         Ok(render::service_json(&fit))
     };

@@ -5,6 +5,8 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 
+use crate::model::text;
+
 /// A problem: a status, and one sentence for whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -23,6 +25,11 @@ impl Problem {
     /// What was asked for does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// There is nothing of this kind and name, but these.
+    pub fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        Self::not_found(text::unknown(kind, name, known))
     }
 
     /// The request makes no sense.

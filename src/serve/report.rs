@@ -102,10 +102,8 @@ impl Asked {
         let question = Question { catalog, scope, period, now, lengths };
         if question.slos().is_none() {
             let known = question.known();
-            let known = known[..known.len().min(12)].join(", ");
             let (kind, name) = (self.scope.kind(), self.scope.name());
-            let hint = if known.is_empty() { "none is declared".to_owned() } else { known };
-            return Err(Problem::not_found(format!("there is no {kind} {name:?}; {hint}")));
+            return Err(Problem::unknown(kind, name, known.iter().map(String::as_str)));
         }
         let past = site.archive.past(&question).map_err(unreadable)?;
         question.answer(&past).ok_or_else(|| Problem::not_found("it has just gone"))

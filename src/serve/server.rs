@@ -61,7 +61,11 @@ impl Server {
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         let name = |error: io::Error| {
             let hint = match error.kind() {
-                io::ErrorKind::AddrInUse => "; another process listens there already",
+                io::ErrorKind::AddrInUse => {
+                    "; another process listens there already; choose another address with \
+                     --web.listen-address"
+                }
+                io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
                 io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
                 _ => "",
             };

@@ -312,8 +312,11 @@ impl Value for SloId {
 
 impl Value for SupportHours {
     fn read(node: &Rc<Node>, at: &At, problems: &mut Problems) -> Option<Self> {
-        let expected = "24x7, or hours a day and days a week such as 8x5";
+        let expected = "24x7, hours a day and days a week such as 8x5, or automatic";
         parsed_text(node, at, expected, problems, |text| {
+            if text == "automatic" {
+                return Ok(SupportHours::Automatic);
+            }
             let fail = || ParseError::new(text, expected);
             let (hours, days) = text.split_once('x').ok_or_else(fail)?;
             let number = |text: &str, most: u8| {
@@ -329,7 +332,7 @@ impl Value for SupportHours {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9]{1,2}x[1-7]$"})
+        json_schema!({"type": "string", "pattern": "^([0-9]{1,2}x[1-7]|automatic)$"})
     }
 
     fn kind() -> String {

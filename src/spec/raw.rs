@@ -402,11 +402,13 @@ mirror! {
 mirror! {
     /// When people are there and how fast they are.
     struct SupportTierSpec {
-        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`.
+        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`;
+        /// `automatic` where nobody has to be, because it fails over by itself and pages nobody.
         required "hours" => hours: SupportHours;
         /// The time zone of the hours, an IANA name.
         optional "timeZone" => time_zone: TimeZone = "UTC";
-        /// How soon somebody answers while somebody is there.
+        /// How soon somebody answers while somebody is there; with `automatic`, how long it takes
+        /// until the failure is noticed and something is done about it.
         required "acknowledge" => acknowledge: Duration;
         /// How long repair takes after that.
         required "repair" => repair: Duration;
@@ -477,9 +479,11 @@ mirror! {
 mirror! {
     /// When the team of an application is there and how fast it is.
     struct TeamSupport {
-        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`.
+        /// When somebody is there: `24x7`, or hours a day and days a week from Monday, `8x5`;
+        /// `automatic` where nobody has to be, because it fails over by itself and pages nobody.
         required "hours" => hours: SupportHours;
-        /// How soon somebody answers while somebody is there.
+        /// How soon somebody answers while somebody is there; with `automatic`, how long it takes
+        /// until the failure is noticed and something is done about it.
         required "acknowledge" => acknowledge: Duration;
         /// How long repair takes after that. Without it, repair is taken to be instant.
         optional "repair" => repair: Duration = "0s";

@@ -145,12 +145,124 @@ fn events_are_those_of_the_steps_and_check_tells_what_each_costs() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     for line in [
         "shop/journey: 99.9% over 30d",
-        "one failed probe costs 0.38 %",
+        "one failed probe costs 0.39 % of the budget",
         "page: 1h on failing probe 6",
         "shop/journey-3: 99% over 30d",
     ] {
         assert!(ran.stdout.contains(line), "{line} in {}", ran.stdout);
     }
+}
+
+/// A journey of steps that each have a name, a target, an interval and a weight, paged above 14.4
+/// over an hour.
+fn steps(all: &[(&str, &str, &str, &str)]) -> String {
+    let step = |(name, target, interval, weight): &(&str, &str, &str, &str)| {
+        format!(
+            "    - target: {target}
+      compositeWeight: {weight}
+      indicator:
+        metadata: {{name: {name}}}
+        spec:
+          ratioMetric:
+            good: &{name}
+              metricSource:
+                type: nines
+                spec: {{http: {{url: \"http://127.0.0.1:1/{name}\"}}, interval: {interval}}}
+            total: *{name}
+"
+        )
+    };
+    format!(
+        "apiVersion: openslo/v1
+kind: Service
+metadata: {{name: shop}}
+spec: {{}}
+---
+apiVersion: openslo/v1
+kind: SLO
+metadata: {{name: journey}}
+spec:
+  service: shop
+  timeWindow: [{{duration: 30d, isRolling: true}}]
+  budgetingMethod: Occurrences
+  objectives:
+{}{POLICY}",
+        all.iter().map(step).collect::<String>()
+    )
+}
+
+const POLICY: &str = "  alertPolicies:
+    - kind: AlertPolicy
+      metadata: {name: burn}
+      spec:
+        alertWhenBreaching: true
+        alertWhenNoData: true
+        conditions:
+          - kind: AlertCondition
+            metadata: {name: burn}
+            spec:
+              severity: page
+              condition: {kind: burnrate, op: gt, threshold: 14.4, lookbackWindow: 1h}
+        notificationTargets:
+          - kind: AlertNotificationTarget
+            metadata: {name: nobody}
+            spec: {target: none}
+";
+
+#[test]
+fn check_tells_what_steps_do_together_that_none_does_alone() {
+    let directory = scratch("composite");
+    let specs = directory.path().join("specs.yaml");
+    let specs_path = specs.to_str().expect("a path of text");
+    let page = |all: &[(&str, &str, &str, &str)]| {
+        std::fs::write(&specs, steps(all)).expect("a file of specs");
+        let ran = nines(&["check", "--specs", specs_path], LIMIT);
+        let line = ran.stdout.lines().find_map(|line| line.strip_prefix("  page: "));
+        (line.unwrap_or(&ran.stderr).to_owned(), ran.stdout.contains("can never fire"))
+    };
+    // One step that fails burns ten times as fast as it may, two burn twenty: of the hour's 36
+    // events that each may lose, 14.4 times is more than 518 of all three, so 173 of each.
+    let three = ["a", "b", "c"].map(|name| (name, "0.9", "10s", "1"));
+    let told = "1h only if several objectives fail together, within 28 min 50 s if all do";
+    assert_eq!(page(&three), (told.to_owned(), false));
+    let ran = nines(&["check", "--specs", specs_path, "--format", "json"], LIMIT);
+    let checked: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let pair = &checked["slos"][0]["pairs"][0];
+    assert_eq!(
+        (&pair["fires_on_failing_probe"], &pair["fires_together_within_seconds"]),
+        (&Value::Null, &"1730".into())
+    );
+    // The engine agrees: one step alone pages nobody, all three do within that time.
+    let hours = |name: &str, outcome| {
+        events(
+            name,
+            &[("good", "01T00:00:00", "31T00:00:00"), (outcome, "31T00:00:00", "31T02:00:00")],
+        )
+    };
+    let pages = |failing: usize| {
+        let all: Vec<String> = ["journey-1", "journey-2", "journey-3"]
+            .into_iter()
+            .enumerate()
+            .map(|(n, name)| hours(name, if n < failing { "bad" } else { "good" }))
+            .collect();
+        let file = directory.path().join("events.ndjson");
+        std::fs::write(&file, all.concat()).expect("a file of events");
+        let file = file.to_str().expect("a path of text");
+        let args = ["backtest", "--specs", specs_path, "--events", file, "--format", "json"];
+        let ran = nines(&args, LIMIT);
+        let all: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let pages = of(&all, "journey")["pages"].as_array().expect("pages").clone();
+        pages.into_iter().map(|page| page["on"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(pages(1), Vec::<Value>::new());
+    assert_eq!(pages(2).len(), 1);
+    assert_eq!(pages(3), ["2026-01-31T00:28:41Z"]);
+    // A rare step whose failure costs most burns at most 10; the other one pages by itself.
+    let rare = [("a", "0.999", "1h", "0.01"), ("b", "0.999", "10s", "1")];
+    assert_eq!(page(&rare), ("1h on failing probe 6".to_owned(), false));
+    // All of what there is burns 14.3 times as fast as it may.
+    let lax = [("a", "0.9", "10s", "1"), ("b", "0.9", "10s", "0.43")];
+    assert_eq!(page(&lax), ("1h never".to_owned(), true));
 }
 
 #[test]
@@ -296,6 +408,25 @@ fn a_running_daemon_tells_of_a_journey_and_of_its_steps() {
     {
         let series = format!("{series}{{slo=\"shop/journey\"");
         assert!(exposed.contains(&series), "{series} in {exposed}");
+    }
+    // The platform's side tells what was measured of it, from the daemon and from the ledger.
+    let (specs, storage) = (daemon.specs(), daemon.storage());
+    let [specs, storage] = [&specs, &storage].map(|path| path.display().to_string());
+    let url = daemon.url();
+    for source in [&["--url", &url][..], &["--specs", &specs, "--storage.path", &storage]] {
+        let args = [&["fit", "--service", "shop", "--format", "json"], source].concat();
+        let ran = nines(&args, LIMIT);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let one = &told["composites"][0];
+        assert_eq!((&one["slo"], &one["objective"]), (&"shop/journey".into(), &"0.9".into()));
+        let measured = &one["measured"];
+        let sli: f64 = measured["sli"].as_str().expect("a share").parse().expect("a number");
+        assert!((0.0..1.0).contains(&sli), "{told}");
+        assert!(measured["coverage"].is_string() && measured["supported"].is_string(), "{told}");
+        let ran = nines(&[&["fit", "--service", "shop"], source].concat(), LIMIT);
+        assert!(ran.stdout.contains("shop/journey, 90% over 1h: measured "), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("measured no data"), "{}", ran.stdout);
     }
     // A restart goes on with the same page and forgets nothing.
     let bad = |slo: &Value| slo["status"]["bad"].as_u64().unwrap_or_default();

@@ -54,6 +54,9 @@ fn an_outage_pages_once_and_its_end_is_told_once() {
     assert!(scene.webhook.statuses(PAGE).is_empty(), "a page without an outage");
     scene.nginx.stop();
     scene.wait_for("the page", &["firing"]);
+    // At least eight of some thirty are bad where one in a hundred may be.
+    let told = scene.alertmanager.active(PAGE)[0]["annotations"]["description"].to_string();
+    assert!(told.contains("; budget of 36 s spent ") && told.contains(" times over."), "{told}");
     let labels = scene.page().1;
     for label in [r#""slo":"shop/availability""#, r#""team":"blue""#, r#""severity":"critical""#] {
         assert!(labels.contains(label), "{label} is not among {labels}");

@@ -59,6 +59,11 @@ fn a_daemon_reports_an_outage_with_its_reason_and_what_it_owes() {
     assert_eq!(all.to_string(), incident["bad_events"].as_str().expect("a count"));
     assert_eq!(now["kept"], "broken", "more than 1 % is bad");
     assert_eq!(now["evidence"]["state"], "breached");
+    // More than a tenth is bad where one in a hundred may be: nobody reads that as -1,000 %.
+    let listed = nines(&["slo", "list", "--url", &daemon.url()], LIMIT);
+    assert!(listed.stdout.contains("times over ("), "{}{}", listed.stdout, listed.stderr);
+    let home = browser::dom(&daemon.url());
+    assert!(home.contains("times over</span>") && !home.contains(">-"), "{home}");
     let minute = until("a minute of history", SOON * 3, || {
         let slo = slo();
         let all = slo["worst"].as_array().expect("a list").clone();
@@ -87,7 +92,10 @@ fn a_daemon_reports_an_outage_with_its_reason_and_what_it_owes() {
 
     let page = browser::dom(&format!("{}/report/service/shop?period=last-1d", daemon.url()));
     let began = incident["shown"]["start"].as_str().expect("a time");
-    for part in ["shop/availability", "Broken", "a credit of 10% is owed so far", "status", began] {
+    let counted = "of 1 d counted, which allows";
+    for part in
+        [counted, "shop/availability", "Broken", "a credit of 10% is owed so far", "status", began]
+    {
         assert!(page.contains(part), "{part} is not in\n{page}");
     }
     let page = browser::dom(&format!("{}/incidents", daemon.url()));

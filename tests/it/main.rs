@@ -19,6 +19,7 @@ mod bench_scale;
 mod bench_smoke;
 mod bench_soak;
 mod composite;
+mod composite_agreements;
 mod e2e_alerting;
 mod e2e_amend;
 mod e2e_bad_alertmanager;

@@ -207,7 +207,64 @@ fn agreements_and_promises_fail_a_pipeline_where_it_asks() {
         lines[1].starts_with("slo,shop/availability,shop/availability,2026-11-01T"),
         "{lines:?}"
     );
-    assert!(lines[2].starts_with("agreement,sla,") && lines[2].ends_with(",0.1"), "{lines:?}");
+    assert!(lines[2].starts_with("agreement,sla,") && lines[2].contains(",0.1,"), "{lines:?}");
+}
+
+#[test]
+fn a_budget_of_a_period_that_was_hardly_measured_says_what_was_counted_and_what_that_allows() {
+    // Four hours of a month, and an outage of 18 s in them.
+    let (end, hour) = (30 * 86_400, 3_600);
+    let begin = end - 4 * hour;
+    let bad = begin + 600;
+    let parts = [(begin, bad, 1, 1, 0), (bad, bad + 18, 1, 0, 1), (bad + 18, end + 60, 1, 1, 0)];
+    let all = json("99%", &events(&parts), "2026-11");
+    let budget = serde_json::json!({
+        "total_events": "144", "spent_events": 18, "spent_ratio": "0.125", "left_ratio": "0.875",
+        "total_seconds": "25920", "spent_seconds": "3240", "left_seconds": "22680",
+        "unscaled": {
+            "counted_seconds": "14400", "to_come_seconds": "0",
+            "total_seconds": "144", "spent_seconds": "18",
+        },
+    });
+    assert_eq!(all["slos"][0]["budget"], budget);
+    assert_eq!(all["agreements"][0]["periods"][0]["budget"], budget);
+    let told = "12.5 % spent: 18 s of 2 min 24 s, 18 of 144 events";
+    let scaled = "4 h of 30 d counted, which allows 2 min 24 s; scaled to all 30 d, that is 54 min of 7 h \
+         12 min";
+    for format in ["table", "markdown"] {
+        let ran = report("99%", &events(&parts), &["--period", "2026-11", "--format", format]);
+        assert_eq!(ran.stdout.matches(told).count(), 2, "{}", ran.stdout);
+        assert_eq!(ran.stdout.matches(scaled).count(), 2, "{}", ran.stdout);
+    }
+    let ran = report("99%", &events(&parts), &["--period", "2026-11", "--format", "csv"]);
+    let mut lines = ran.stdout.lines();
+    let header = lines.next().unwrap_or_default();
+    let last = ",counted_seconds,to_come_seconds,unscaled_budget_seconds,unscaled_spent_seconds";
+    assert!(header.ends_with(last), "{header}");
+    assert!(lines.clone().all(|line| line.ends_with(",14400,0,144,18")), "{}", ran.stdout);
+    assert_eq!(lines.count(), 2);
+    // As far as a period has come, what is to come counts as well: 10 of 30 days, half of them
+    // measured.
+    let day = 86_400;
+    let parts = [(5 * day, 6 * day, 10, 0, 1), (6 * day, 10 * day, 10, 1, 0)];
+    let ran = report("99%", &events(&parts), &["--period", "2026-11"]);
+    let told = "spent 4 times over: 1 d of 6 h, 8\u{202f}640 of 2\u{202f}160 events";
+    let scaled = "5 d of 30 d counted and 20 d to come, which allows 6 h; scaled to all 30 d, that is 1 d 5 h \
+         of 7 h 12 min";
+    for text in [told, scaled, "1 d, 8\u{202f}640 bad, 4 times the budget"] {
+        assert!(ran.stdout.contains(text), "{text} in {}", ran.stdout);
+    }
+    // Where everything counts, or all but a restart, there is nothing to scale; three quarters
+    // of an hour in a month are more than a thousandth of it.
+    let part = |missing: i64| {
+        let parts = [(0, 600, 1, 0, 1), (600, day, 1, 1, 0), (day + missing, end, 1, 1, 0)];
+        let ran = report("99.9%", &events(&parts), &["--period", "2026-11"]);
+        (ran.stdout.contains("scaled"), ran.stdout)
+    };
+    let (scaled, told) = part(0);
+    let whole = "23.15 % spent: 10 min of 43 min 12 s, 600 of 2\u{202f}592 events";
+    assert!(told.contains(whole) && !scaled, "{told}");
+    assert!(!part(30).0 && part(2_700).0);
 }
 
 #[test]
@@ -338,7 +395,7 @@ fn what_is_withdrawn_gives_a_report_its_numbers_back() {
 fn what_cannot_be_reported_is_told_with_what_can() {
     let told = |args: &[&str]| {
         let ran = report("99.9%", "", args);
-        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        assert_eq!(ran.code, Some(2), "{}", ran.stdout);
         ran.stderr
     };
     assert!(told(&["--period", "2026-13"]).contains("2026-Q4"));

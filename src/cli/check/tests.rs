@@ -44,7 +44,7 @@ warning: dns/availability: one lost probe pages (pair 1h/5m)
   = hint: use a policy with `minBad: 3`, or a probe at least every 518 ms
 
 dns/availability: 99.999% over 30d
-  25.92 s of budget in 30d; one failed probe costs 38.58 %
+  25.92 s of budget in 30d; one failed probe costs 38.59 % of the budget
   page: 1h/5m on failing probe 1, 6h/30m on failing probe 1
   ticket: 1d/2h on failing probe 1, 3d/6h on failing probe 1
   proven at 95 % by 299572 good probes in a row (34 d 16 h) if failures come singly, by ";

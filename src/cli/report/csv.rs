@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::items;
 
 /// Columns: the header, and where in an objective or a settlement its value stands.
-const COLUMNS: [(&str, &str); 20] = [
+const COLUMNS: [(&str, &str); 24] = [
     ("team", "/team"),
     ("objective", "/objective"),
     ("good", "/good"),
@@ -29,6 +29,10 @@ const COLUMNS: [(&str, &str); 20] = [
     ("evidence", "/evidence/state"),
     ("supported", "/evidence/supported"),
     ("credit", "/credit"),
+    ("counted_seconds", "/budget/unscaled/counted_seconds"),
+    ("to_come_seconds", "/budget/unscaled/to_come_seconds"),
+    ("unscaled_budget_seconds", "/budget/unscaled/total_seconds"),
+    ("unscaled_spent_seconds", "/budget/unscaled/spent_seconds"),
 ];
 
 /// Writes it.

@@ -29,12 +29,16 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     for agreement in items(&report["agreements"]) {
         for settled in items(&agreement["periods"]) {
+            let mut came_to = text(&settled["sentence"]).to_owned();
+            if let Some(scaled) = settled["scaled"].as_str() {
+                came_to = format!("{came_to}; budget: {scaled}");
+            }
             let cells = [
                 text(&agreement["name"]),
                 text(&agreement["customer"]),
                 text(&agreement["slo"]),
                 text(&settled["period"]["start"]),
-                text(&settled["sentence"]),
+                &came_to,
             ];
             row(out, &cells)?;
         }
@@ -45,6 +49,9 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
 fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## {}\n", cell(text(&slo["slo"])))?;
     let said = &slo["sentences"];
+    if let Some(scaled) = said["scaled"].as_str() {
+        writeln!(out, "- budget: {scaled}")?;
+    }
     writeln!(out, "- evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "- {singly}")?;

@@ -27,6 +27,9 @@ pub fn write(report: &Value, out: &mut dyn Write) -> io::Result<()> {
         for settled in items(&agreement["periods"]) {
             let from = text(&settled["period"]["start"]);
             writeln!(out, "  from {from}: {}", text(&settled["sentence"]))?;
+            if let Some(scaled) = settled["scaled"].as_str() {
+                writeln!(out, "    budget: {scaled}")?;
+            }
         }
     }
     Ok(())
@@ -38,6 +41,9 @@ fn detail(slo: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\n{}", text(&slo["slo"]))?;
     let said = &slo["sentences"];
+    if let Some(scaled) = said["scaled"].as_str() {
+        writeln!(out, "  budget: {scaled}")?;
+    }
     writeln!(out, "  evidence: {}", text(&said["evidence"]))?;
     if let Some(singly) = said["singly"].as_str() {
         writeln!(out, "  {singly}")?;

@@ -81,10 +81,9 @@ fn seen(ask: &Ask<'_, '_>, look: &Look<'_>) -> Option<String> {
 
 fn sentence(ask: &Ask<'_, '_>, look: &Look<'_>, answer: Answer, blind: &[String]) -> String {
     let budget = ask.budget();
-    let micros = |duration: Duration| i128::try_from(duration.as_micros()).unwrap_or(i128::MAX);
-    let cost = number::percent_of(micros(look.interval), budget.as_micros());
+    let cost = number::of_budget(look.interval.as_micros(), budget.as_micros());
     let lost = format!(
-        "one lost probe of {}, every {}, costs {cost} of the budget",
+        "one lost probe of {}, every {}, costs {cost}",
         look.name,
         number::duration(look.interval)
     );

@@ -32,6 +32,8 @@ pub(super) struct Known<'a> {
     pub promise: Option<&'a Slo>,
     pub tier: Option<&'a SupportTier>,
     pub measured: Option<Measured>,
+    /// Its composite SLOs, which are no promise by themselves, with what was measured of each.
+    pub composites: Vec<(&'a Slo, Option<Measured>)>,
     /// The intervals of the probes behind the promise.
     pub intervals: Vec<Duration>,
     /// The longest timeout of these probes.
@@ -53,8 +55,10 @@ impl<'a> Ground<'a> {
             let promise = service.promise();
             let counts = |id: &_| promise.is_some_and(|slo| slo.probes.contains(id));
             let probes = || service.probes.iter().filter(|probe| counts(&probe.id));
+            let composites = service.slos.iter().filter(|slo| slo.is_composite());
             Known {
                 service,
+                composites: composites.map(|slo| (slo, history(&slo.id))).collect(),
                 promise,
                 tier: service.support.as_ref().and_then(|name| catalog.tier(name)),
                 measured: promise.and_then(|slo| history(&slo.id)),

@@ -27,8 +27,14 @@ pub(super) fn judge(ask: &Ask<'_, '_>) -> Finding {
         .map_or(number::NO_DATA.to_owned(), |left| number::percent_of(left, PARTS.unsigned_abs()));
     let text = left.and_then(|left| decimal::ratio(left, PARTS.unsigned_abs()));
     let Some(reserve) = ask.case.application.reserve else {
-        let sentence =
-            format!("no reserve is declared; the platform leaves {left_words} of the budget");
+        let takes = match left.filter(|left| *left < 0) {
+            Some(left) => {
+                let taken = (PARTS - left).unsigned_abs();
+                format!("takes {}", number::of_budget(taken, PARTS.unsigned_abs()))
+            }
+            None => format!("leaves {left_words} of the budget"),
+        };
+        let sentence = format!("no reserve is declared; the platform {takes}");
         return Finding::new(Answer::Unknown, sentence).number(text, "ratio");
     };
     // What the platform may take: (1 - reserve) of the budget.

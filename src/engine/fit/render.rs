@@ -8,7 +8,7 @@ use crate::model::composition::Composed;
 use crate::model::decimal;
 use crate::model::number;
 use crate::model::objective::PPB;
-use crate::model::{Application, Objective};
+use crate::model::{Application, Objective, Slo};
 
 use super::ground::seconds;
 use super::service::ServiceFit;
@@ -130,6 +130,23 @@ fn measured_json(measured: &Measured) -> Value {
     })
 }
 
+/// A composite SLO with what is measured of it: as a share, since no count of events is its own.
+fn composite_json((slo, measured): &(&Slo, Option<Measured>)) -> Value {
+    let share = |measured: &Measured| {
+        let mut json = measured_json(measured);
+        if let Value::Object(map) = &mut json {
+            map.retain(|key, _| key != "good" && key != "bad");
+        }
+        json
+    };
+    json!({
+        "slo": slo.id.as_str(),
+        "objective": slo.objective.ratio(),
+        "window": slo.window.to_string(),
+        "measured": measured.as_ref().map(share),
+    })
+}
+
 fn soft(application: &Application) -> Vec<String> {
     use crate::model::catalog::Impact;
     let soft = application.depends_on.iter().filter(|one| one.impact == Impact::Soft);
@@ -158,6 +175,7 @@ pub fn service_json(fit: &ServiceFit<'_>) -> Value {
         "team": fit.service.team(),
         "promise": fit.promise.map(Objective::ratio),
         "measured": fit.measured.as_ref().map(measured_json),
+        "composites": fit.composites.iter().map(composite_json).collect::<Value>(),
         "composition": fit.composed.as_ref().map(composed_json),
         "possible": fit.possible.word(),
         "applications": fit.applications.iter().map(dependent).collect::<Value>(),

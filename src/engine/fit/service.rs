@@ -3,7 +3,7 @@
 
 use crate::model::composition::{Composed, Structure};
 use crate::model::objective::PPB;
-use crate::model::{Application, Objective, Service};
+use crate::model::{Application, Objective, Service, Slo};
 
 use super::dependencies::within;
 use super::ground::Ground;
@@ -19,6 +19,8 @@ pub struct ServiceFit<'a> {
     pub promise: Option<Objective>,
     /// What is measured of that.
     pub measured: Option<Measured>,
+    /// Its composite SLOs, which are no promise by themselves, with what is measured of each.
+    pub composites: Vec<(&'a Slo, Option<Measured>)>,
     /// What it and everything it needs lose together; none if that is too entangled.
     pub composed: Option<Composed>,
     /// Whether what it needs lets it keep its promise towards those who see all of it.
@@ -66,6 +68,7 @@ pub fn assess<'a>(ground: &'a Ground<'a>, name: &str) -> Option<ServiceFit<'a>> 
         service: known.service,
         promise,
         measured: known.measured,
+        composites: known.composites.clone(),
         composed: whole(ground, known.service),
         possible: possible(ground, below.as_ref(), promise),
         fixes: fixes(promise, &applications),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::catalog::Support;
+use crate::model::catalog::{Support, SupportHours};
 use crate::model::decimal;
 use crate::model::number;
 use crate::model::policy::Severity;
@@ -26,6 +26,13 @@ pub(super) struct Party {
 }
 
 impl Party {
+    /// One that is paged, and hears of it so long after the outage began; what is automatic is not
+    /// paged: noticing is in the time that it takes to react.
+    fn new(who: String, support: Support, detect: Duration) -> Self {
+        let detect = if is_automatic(support) { Duration::ZERO } else { detect };
+        Party { who, detect, support }
+    }
+
     /// Until somebody answers, on average over the week.
     pub fn response(&self) -> Duration {
         self.detect + self.support.hours.mean_wait() + self.support.acknowledge
@@ -66,6 +73,11 @@ pub(super) fn judge(ask: &Ask<'_, '_>) -> Finding {
         .fact("parties", parties.iter().map(|party| party_json(party, ask)).collect::<Value>())
 }
 
+/// Whether nobody has to be told.
+fn is_automatic(support: Support) -> bool {
+    support.hours == SupportHours::Automatic
+}
+
 fn too_late(party: &Party, budget: Duration, window: Duration) -> String {
     let Support { hours, acknowledge, repair } = party.support;
     let wait = hours.mean_wait();
@@ -77,13 +89,19 @@ fn too_late(party: &Party, budget: Duration, window: Duration) -> String {
         true => String::new(),
         false => format!(", {} to repair", number::duration(repair)),
     };
+    let answers = match is_automatic(party.support) {
+        true => format!("{} to react", number::duration(acknowledge)),
+        false => format!(
+            "{} to notice{waits}, {} to answer",
+            number::duration(party.detect),
+            number::duration(acknowledge)
+        ),
+    };
     format!(
-        "{} takes {} ({hours}: {} to notice{waits}, {} to answer{repairs}), {} times the {} that \
-         are allowed; one such outage leaves {}",
+        "{} takes {} ({hours}: {answers}{repairs}), {} times the {} that are allowed; one such \
+         outage leaves {}",
         party.who,
         number::duration(party.total()),
-        number::duration(party.detect),
-        number::duration(acknowledge),
         times(party.total(), budget),
         number::duration(budget),
         ceiling_percent(party.total(), window),
@@ -96,18 +114,20 @@ pub(super) fn parties(ask: &Ask<'_, '_>) -> (Vec<Party>, Vec<String>) {
     match ask.case.application.support {
         Some(support) => {
             let who = format!("the team of {}", ask.case.application.name);
-            parties.push(Party { who, detect: NOTICE, support });
+            parties.push(Party::new(who, support, NOTICE));
         }
         None => missing.push(format!("{} declares no support", ask.case.application.name)),
     }
     for known in ask.case.mandatory() {
         let name = &known.service.name;
-        match (known.tier, detection(ask, known)) {
+        let automatic = known.tier.filter(|tier| is_automatic(tier.support()));
+        let detect = automatic.map(|_| Duration::ZERO).or_else(|| detection(ask, known));
+        match (known.tier, detect) {
             (None, _) => missing.push(format!("{name} has no support tier")),
             (_, None) => missing.push(format!("nobody is paged for {name}")),
             (Some(tier), Some(detect)) => {
                 let who = format!("{name} ({})", tier.name);
-                parties.push(Party { who, detect, support: tier.support() });
+                parties.push(Party::new(who, tier.support(), detect));
             }
         }
     }

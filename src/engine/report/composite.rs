@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::history::{History, Past};
-use super::{Kept, MAX_INCIDENTS, Proof, Question, Settlement, SloReport, incidents, rest};
+use super::{Extent, Kept, MAX_INCIDENTS, Proof, Question, Settlement, SloReport, incidents, rest};
 use crate::engine::evaluate::composite::{Account, Joint};
 use crate::engine::subject::{Slots, Subject};
 use crate::model::budget::Budget;
@@ -61,6 +61,18 @@ impl<'a> Parts<'a> {
         all.map(|(n, (slo, past))| rest(subject.judged(n), slo, past)).collect()
     }
 
+    /// How much of the period is known of the part of which least is.
+    fn extent(&self, rests: &[u64]) -> Extent {
+        let of = |((slo, past), rest): ((&&Slo, &Past), &u64)| Extent::of(past, slo.unknown, *rest);
+        let all = self.slos.iter().zip(&self.pasts).zip(rests).map(of);
+        let none = Extent {
+            counted: Duration::ZERO,
+            to_come: Duration::ZERO,
+            whole: self.period.length(),
+        };
+        all.min_by_key(|extent| extent.counted).unwrap_or(none)
+    }
+
     fn account(&self, joint: &Joint<'_>, rests: &[u64]) -> Account {
         joint.account(self.length(), rests, self.period.length())
     }
@@ -112,6 +124,7 @@ pub(super) fn about<'a>(
         tally: account.tally,
         bounds: account.bounds,
         budget: account.budget,
+        extent: parts.extent(&rests),
         coverage: account.coverage,
         kept,
         proof: Proof { singly: None, ..proof },
@@ -137,7 +150,8 @@ pub(super) fn settle(
     let parts = Parts::of(service, slo, histories, &nothing, (period, now));
     let subject = parts.subject(slo);
     let joint = subject.joint(parts.until);
-    let account = parts.account(&joint, &parts.rests(&subject));
+    let rests = parts.rests(&subject);
+    let account = parts.account(&joint, &rests);
     let own = &account.budget;
     let agreed = Budget::new(own.counted, agreement.objective, own.window);
     let budget = agreed.with_rest(own.rest).in_parts(own.parts);
@@ -147,6 +161,7 @@ pub(super) fn settle(
         tally: account.tally,
         bounds: account.bounds,
         budget,
+        extent: parts.extent(&rests),
         coverage: account.coverage,
         kept: Kept::of(&budget, account.tally, slo, account.coverage),
         credit: super::settle::owed(agreement, own.counted),

@@ -127,6 +127,27 @@ impl Past {
         }
     }
 
+    /// The time whose slots, or intervals, count; where several probes count, the mean of
+    /// theirs. Where nothing says how far events are apart, what is covered counts.
+    pub fn counted_time(&self, unknown: UnknownPolicy) -> Duration {
+        let measured = self.measured();
+        let all = || measured.iter().flat_map(Series::runs);
+        let counts = |run: &EventRun| u128::from(Counted::of(run.each, unknown).total());
+        let length = self.length().as_micros();
+        let micros = if all().any(|run| run.step.is_zero() && counts(&run) > 0) {
+            let Coverage { numerator, denominator } = self.coverage();
+            length.saturating_mul(numerator) / denominator.max(1)
+        } else {
+            let of = |run: EventRun| {
+                let time = run.step.as_micros() * u128::from(run.n);
+                time * counts(&run) / u128::from(run.each.scheduled()).max(1)
+            };
+            let n = measured.iter().filter(|series| series.first().is_some()).count();
+            all().map(of).sum::<u128>() / (n.max(1) as u128)
+        };
+        Duration::from_micros(u64::try_from(micros.min(length)).unwrap_or(u64::MAX))
+    }
+
     /// The same period of several histories, side by side.
     pub fn beside(pasts: &[Past], period: Period, until: Timestamp) -> Self {
         let series: Vec<Series> = pasts.iter().flat_map(|past| past.series.clone()).collect();

@@ -7,6 +7,7 @@
 //! more, and one without data is neither kept nor broken.
 
 mod composite;
+mod extent;
 mod history;
 mod incident;
 pub mod render;
@@ -16,6 +17,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use extent::Extent;
 pub use history::{Failure, History};
 pub use incident::{GROUPED_WITHIN, Incident, MAX_INCIDENTS, incidents};
 pub use settle::Settlement;
@@ -206,8 +208,9 @@ impl<'a> Question<'a> {
         let tally = tally(judged, &past);
         let objective = in_force(&history.revisions, past.until).unwrap_or(slo.objective);
         let spending = moment.spending(&Slo { objective, ..slo.clone() }, past.length());
+        let rest = rest(judged, slo, &past);
         let budget = Budget::of(spending, objective, self.period.length())
-            .with_rest(rest(judged, slo, &past))
+            .with_rest(rest)
             .in_parts(slo.method.parts());
         let (incidents, left_out) = incidents(judged, slo, &history.failures, past.until);
         let unknown = tally_of_unknown(tally, slo.unknown);
@@ -221,6 +224,7 @@ impl<'a> Question<'a> {
             tally,
             bounds: Counted::bounds(tally),
             budget,
+            extent: Extent::of(&past, slo.unknown, rest),
             coverage,
             kept,
             proof: Proof::of(
@@ -325,6 +329,8 @@ pub struct SloReport<'a> {
     pub bounds: [Counted; 2],
     /// The budget of the whole period.
     pub budget: Budget,
+    /// How much of the period that speaks of.
+    pub extent: Extent,
     /// How much was measured, up to `until`.
     pub coverage: Coverage,
     /// Whether the objective was kept over this period, whatever its own window is.

@@ -6,7 +6,9 @@
 
 use serde_json::{Value, json};
 
-use super::{AgreementReport, Incident, Kept, Proof, Report, Settlement, Singly, SloReport, words};
+use super::{
+    AgreementReport, Extent, Incident, Kept, Proof, Report, Settlement, Singly, SloReport, words,
+};
 use crate::engine::render::{budget_json, ppb_text, revisions_json, seconds_json, touches_json};
 use crate::engine::status::Accounting;
 use crate::model::budget::{Budget, Counted, Spending};
@@ -92,7 +94,7 @@ fn slo_json(report: &SloReport<'_>) -> Value {
         "until": report.until.to_string(),
         "kept": report.kept.words(),
         "accounting": accounting(report.kept, budget),
-        "budget": period_budget_json(budget),
+        "budget": period_budget_json(budget, &report.extent),
         "coverage": report.coverage.ratio(),
         "evidence": proof_json(&report.proof, report),
         "incidents": report.incidents.iter().map(incident).collect::<Value>(),
@@ -104,7 +106,8 @@ fn slo_json(report: &SloReport<'_>) -> Value {
         "sentences": {
             "promised": format!("{} over {}", report.objective, report.slo.window),
             "delivered": words::delivered(budget),
-            "spent": words::spent(budget),
+            "spent": words::spent(budget, &report.extent),
+            "scaled": words::scaled(budget, &report.extent),
             "coverage": words::coverage(report.coverage),
             "evidence": words::proof(&report.proof),
             "singly": words::singly(&report.proof),
@@ -162,11 +165,19 @@ fn accounting(kept: Kept, budget: &Budget) -> Option<&'static str> {
     (kept != Kept::NoData).then(|| Accounting::of(budget).words())
 }
 
-/// The budget of a period, in time as well.
-fn period_budget_json(budget: &Budget) -> Value {
+/// The budget of a period, in time as well: scaled to all of it, and as far as that counts or is
+/// to come.
+fn period_budget_json(budget: &Budget, extent: &Extent) -> Value {
     let mut json = budget_json(budget);
     json["total_seconds"] = seconds_json(budget.total_time());
     json["spent_seconds"] = seconds_json(budget.cost_time(budget.counted.bad));
+    let unscaled = extent.unscaled(budget);
+    json["unscaled"] = json!({
+        "counted_seconds": seconds_json(extent.counted),
+        "to_come_seconds": seconds_json(extent.to_come),
+        "total_seconds": seconds_json(unscaled.total_time()),
+        "spent_seconds": seconds_json(unscaled.cost_time(unscaled.counted.bad)),
+    });
     json
 }
 
@@ -288,11 +299,12 @@ fn settlement_json(agreement: &Agreement, settled: &Settlement) -> Value {
         "over": settled.until >= settled.period.end,
         "kept": settled.kept.words(),
         "accounting": accounting(settled.kept, budget),
-        "budget": period_budget_json(budget),
+        "budget": period_budget_json(budget, &settled.extent),
         "coverage": settled.coverage.ratio(),
         "credit": settled.credit.and_then(|tier| ppb_text(tier.credit.ppb())),
         "credit_below": settled.credit.map(|tier| tier.below.ratio()),
         "sentence": words::settlement(agreement, settled),
+        "scaled": words::scaled(budget, &settled.extent),
     });
     put_counts(&mut json, (settled.tally, settled.bounds), budget);
     json

@@ -13,8 +13,8 @@ use crate::model::objective::PPB;
 use crate::model::window::Period;
 use crate::model::{Slo, Tally, Timestamp};
 
-use super::Kept;
 use super::history::{History, Past};
+use super::{Extent, Kept};
 
 /// One period of an agreement.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Settlement {
     pub bounds: [Counted; 2],
     /// Its budget, under the objective of the agreement.
     pub budget: Budget,
+    /// How much of the period that speaks of.
+    pub extent: Extent,
     /// How much of it was measured, up to `until`.
     pub coverage: Coverage,
     /// Whether it was kept.
@@ -65,8 +67,9 @@ pub fn settle(
     let judged = slices.as_ref().map_or(past.slots(), Slices::histories);
     let tally = super::tally(judged, &past);
     let counted = Counted::of(tally, slo.unknown);
+    let rest = super::rest(judged, slo, &past);
     let budget = Budget::new(counted, agreement.objective, period.length())
-        .with_rest(super::rest(judged, slo, &past))
+        .with_rest(rest)
         .in_parts(slo.method.parts());
     let coverage = past.coverage();
     // Of what was measured too little, only what holds whatever the rest was is owed.
@@ -80,6 +83,7 @@ pub fn settle(
         tally,
         bounds: Counted::bounds(tally),
         budget,
+        extent: Extent::of(&past, slo.unknown, rest),
         coverage,
         kept: Kept::of(&budget, tally, slo, coverage),
         credit: owed(agreement, delivered),

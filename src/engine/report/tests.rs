@@ -171,7 +171,7 @@ fn a_month_is_told_with_its_budget_incidents_and_credit() {
     let sentence = settled[0]["sentence"].as_str().expect("a sentence").replace('\u{202f}', " ");
     assert_eq!(
         sentence,
-        "broken: 99.86 % (360 bad of 259 200), coverage 100 %; a credit of 10% is owed (below 99.9%)"
+        "broken: 99.86 % (360 bad of 259 200), coverage 100 %, budget 138.89 % spent: 1 h of 43 min 12 s, 360 of 259.2 events; a credit of 10% is owed (below 99.9%)"
     );
 }
 

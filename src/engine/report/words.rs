@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AgreementReport, Incident, Kept, Proof, Settlement, SloReport};
+use super::{AgreementReport, Extent, Incident, Kept, Proof, Settlement, SloReport};
 use crate::engine::book::{Touch, TouchKind};
 use crate::engine::status::Coverage;
 use crate::model::budget::{Budget, Counted};
@@ -32,18 +32,47 @@ fn events(parts: u64, budget: &Budget) -> String {
     }
 }
 
-/// What the budget was and how much of it is spent.
-pub(super) fn spent(budget: &Budget) -> String {
+/// How much of the budget is spent, in time and in events; where much of the period does not
+/// count, of what the rest of it allows.
+pub(super) fn spent(budget: &Budget, extent: &Extent) -> String {
     let (cost, allowed) = budget.cost(budget.counted.bad);
     if allowed == 0 {
         return number::NO_DATA.to_owned();
     }
+    let budget = match extent.is_scaled(budget) {
+        true => &extent.unscaled(budget),
+        false => budget,
+    };
     format!(
-        "{} of {} spent ({})",
-        number::duration(budget.cost_time(budget.counted.bad)),
-        number::duration(budget.total_time()),
-        number::percent_up(cost, allowed),
+        "{}: {}, {} of {} events",
+        number::spent(cost, allowed),
+        time_spent(budget),
+        events(budget.counted.bad, budget),
+        number::decimal_count(&budget.total_events()),
     )
+}
+
+fn time_spent(budget: &Budget) -> String {
+    let spent = number::duration_up(budget.cost_time(budget.counted.bad));
+    format!("{spent} of {}", number::duration(budget.total_time()))
+}
+
+/// What was counted, what that allows, and what it comes to if it is scaled to the whole period;
+/// none where the budget is that of what was counted.
+pub(super) fn scaled(budget: &Budget, extent: &Extent) -> Option<String> {
+    let to_come = match extent.to_come.is_zero() {
+        true => String::new(),
+        false => format!(" and {} to come", number::duration(extent.to_come)),
+    };
+    let whole = number::duration(extent.whole);
+    extent.is_scaled(budget).then(|| {
+        format!(
+            "{} of {whole} counted{to_come}, which allows {}; scaled to all {whole}, that is {}",
+            number::duration(extent.counted),
+            number::duration(extent.unscaled(budget).total_time()),
+            time_spent(budget),
+        )
+    })
 }
 
 pub(super) fn coverage(coverage: Coverage) -> String {
@@ -129,11 +158,7 @@ pub(super) fn incident(incident: &Incident, budget: &Budget) -> String {
         true => format!("{} so far", number::duration(incident.length())),
         false => number::duration(incident.length()),
     };
-    format!(
-        "{length}, {} bad, {} of the budget{reasons}",
-        events(incident.bad, budget),
-        cost(incident, budget),
-    )
+    format!("{length}, {} bad, {}{reasons}", events(incident.bad, budget), cost(incident, budget),)
 }
 
 /// What a Maintenance or a Correction did, with who says so and why.
@@ -160,7 +185,7 @@ pub(super) fn touch(touch: &Touch, measured: Tally, budget: &Budget) -> String {
 /// The share of the whole budget that an incident took.
 pub(super) fn cost(incident: &Incident, budget: &Budget) -> String {
     let (cost, allowed) = budget.cost(incident.bad);
-    number::percent_up(cost, allowed)
+    number::of_budget(cost, allowed)
 }
 
 /// What one period of an agreement comes to.
@@ -175,10 +200,11 @@ pub(super) fn settlement(agreement: &Agreement, settled: &Settlement) -> String 
         (None, _) => format!("no credit is owed{so_far}"),
     };
     format!(
-        "{}: {}{so_far}, coverage {}; {owed}",
+        "{}: {}{so_far}, coverage {}, budget {}; {owed}",
         settled.kept.words(),
         delivered(&settled.budget),
         coverage(settled.coverage),
+        spent(&settled.budget, &settled.extent),
     )
 }
 

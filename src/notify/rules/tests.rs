@@ -252,7 +252,7 @@ fn one_slo_reads_like_this() {
           runbook_url: https://runbooks.example/{{ "{{" }} $labels.slo }}
           summary: registry/availability is burning its error budget fast.
       - alert: NinesErrorBudgetExhausted
-        expr: max by (slo, slo_service, team) (nines_slo_error_budget_left_ratio{slo="registry/availability"}) < 0
+        expr: 1 - max by (slo, slo_service, team) (nines_slo_error_budget_left_ratio{slo="registry/availability"}) and max by (slo, slo_service, team) (nines_slo_error_budget_left_ratio{slo="registry/availability"}) < 0
         labels:
           service: registry
           severity: warning
@@ -260,7 +260,7 @@ fn one_slo_reads_like_this() {
           slo_service: registry
           team: build {{ "{{" }} .X }}
         annotations:
-          description: '{{ $value | humanizePercentage }} of the error budget over 30d is left.'
+          description: '{{ if ge $value 2.0 }}The error budget over 30d is spent {{ $value | printf "%.1f" }} times over.{{ else }}{{ $value | humanizePercentage }} of the error budget over 30d is spent.{{ end }}'
           runbook_url: https://runbooks.example/{{ "{{" }} $labels.slo }}
           summary: registry/availability has spent its whole error budget.
       - alert: NinesNoData
@@ -379,6 +379,33 @@ fn silence_and_absence_and_a_spent_budget_are_told() {
         ],
     );
     judged(&[("nines_build_info", "1x10 _x60")], &[("10m", &[]), ("30m", &["NinesDown critical"])]);
+}
+
+#[test]
+fn a_budget_that_is_spent_many_times_is_told_in_times_by_prometheus_too() {
+    let told = |left: &str| {
+        let id = "slo=\"registry/availability\",slo_service=\"registry\",team=\"build\"";
+        let test = format!(
+            "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  \
+             input_series:\n  - series: 'nines_slo_error_budget_left_ratio{{{id}}}'\n    values: \
+             '{left}x5'\n  alert_rule_test:\n  - alertname: NinesErrorBudgetExhausted\n    \
+             eval_time: 3m\n    exp_alerts: [{{exp_labels: {{}}, exp_annotations: {{}}}}]\n"
+        );
+        let slo = slo("availability", "99.9%", 30, workbook());
+        let dir = written(&catalog(vec![slo]), &test);
+        // Nothing fits what is expected, so promtool says what there is.
+        let mut command = std::process::Command::new("promtool");
+        let ran = command.current_dir(dir.path()).args(["test", "rules", "test.yml"]).output();
+        let ran = ran.expect("promtool, of the Debian package prometheus");
+        String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned()
+    };
+    for (left, expect) in [
+        ("-0.1", "110% of the error budget over 30d is spent."),
+        ("-2049", "The error budget over 30d is spent 2050.0 times over."),
+    ] {
+        let told = told(left);
+        assert!(told.contains(expect), "{told}");
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ struct SloPart {
     promised: String,
     delivered: String,
     spent: String,
+    of: String,
+    scaled: String,
     coverage: String,
     evidence: String,
     singly: String,
@@ -69,6 +71,7 @@ struct AgreementRow {
     kept: String,
     slug: &'static str,
     sentence: String,
+    scaled: String,
 }
 
 /// The page of incidents.
@@ -151,13 +154,17 @@ fn slo(slo: &Value) -> SloPart {
         start: text(&one["shown"]["start"]),
     };
     let lost = |one: &&Value| one["bad"].as_u64().is_some_and(|bad| bad > 0);
+    let spent = said("spent");
+    let (spent, of) = spent.split_once(": ").unwrap_or((&spent, ""));
     SloPart {
         id: text(&slo["slo"]),
         kept: capital(&text(&slo["kept"])),
         slug: slug(&slo["kept"]),
         promised: said("promised"),
         delivered: said("delivered"),
-        spent: said("spent"),
+        spent: capital(spent),
+        of: of.to_owned(),
+        scaled: capital(&said("scaled")),
         coverage: said("coverage"),
         evidence: capital(&said("evidence")),
         singly: capital(&said("singly")),
@@ -187,6 +194,7 @@ fn agreement(agreement: &Value) -> Vec<AgreementRow> {
         kept: capital(&text(&settled["kept"])),
         slug: slug(&settled["kept"]),
         sentence: text(&settled["sentence"]),
+        scaled: capital(&text(&settled["scaled"])),
     };
     items(&agreement["periods"]).map(row).collect()
 }

@@ -173,8 +173,8 @@ fn parts(engine: &Engine, state: &SloState, at: Option<Timestamp>) -> Vec<PartVi
                 number::percent_of(numerator as i128, denominator)
             }),
             left: said(&|status| {
-                let left = status.budget.left().unwrap_or((0, 1));
-                number::percent_of(left.0, left.1)
+                let (left, whole) = status.budget.left().unwrap_or((0, 1));
+                number::left(left, whole)
             }),
         }
     };

@@ -166,7 +166,8 @@ fn promise(slo: &Slo) -> String {
 fn measured(status: &SloStatus) -> Measured {
     let counted = status.budget.counted;
     let (left, whole) = status.budget.left().unwrap_or((0, 1));
-    let seconds = status.budget.left_seconds_f64().unwrap_or_default();
+    let micros = status.budget.left_time().unwrap_or_default().unsigned_abs();
+    let time = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
     let coverage = status.coverage;
     let numerator = i128::try_from(coverage.numerator).unwrap_or(i128::MAX);
     let bar = decimal::fixed(left.max(0).saturating_mul(100), whole, 1).unwrap_or_default();
@@ -177,8 +178,8 @@ fn measured(status: &SloStatus) -> Measured {
         coverage: number::percent_of(numerator, coverage.denominator),
         partial: coverage.numerator < coverage.denominator,
         corrected: status.corrected,
-        left: number::percent_of(left, whole),
-        left_time: number::seconds(seconds.abs()),
+        left: number::left(left, whole),
+        left_time: if left < 0 { number::duration_up(time) } else { number::duration(time) },
         bar,
         overspent: left < 0,
     }

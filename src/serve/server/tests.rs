@@ -302,7 +302,7 @@ async fn one_slo_is_shown_now_then_and_over_a_range() {
         ("/api/v1/slos/artifact-registry/availability?at=soon", 400, "soon"),
         ("/api/v1/slos/artifact-registry/availability?range=1y", 400, "30d"),
         ("/api/v1/slos/artifact-registry/speed", 404, "artifact-registry/latency"),
-        ("/api/v1/slos/x/y", 404, "/api/v1/slos lists"),
+        ("/api/v1/slos/x/y", 404, "there are artifact-registry/availability"),
         ("/slo/dns/speed", 404, "dns/availability"),
         ("/slo/dns/availability?at=soon", 400, "soon"),
         ("/?state=green", 400, "no-data"),

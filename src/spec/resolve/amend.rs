@@ -194,6 +194,10 @@ fn correction(
                 cx.problems.error(&name.at, "a Correction that withdraws itself");
                 return None;
             }
+            // What is meant is another one: this one is no suggestion.
+            let own = raw.name()?;
+            let others = (!known.has(&name.value)).then(|| known.without(&own.value));
+            let known = others.as_ref().unwrap_or(known);
             refer("Correction", name, known, cx.problems).then(|| Act::Withdraw(name.value.clone()))
         }
         _ => set(given, promised, cx.problems),

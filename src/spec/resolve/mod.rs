@@ -57,6 +57,17 @@ impl Names {
     pub(super) const fn new(complete: bool) -> Self {
         Names { declared: BTreeMap::new(), complete }
     }
+
+    fn has(&self, name: &Name) -> bool {
+        self.declared.contains_key(name)
+    }
+
+    /// The others.
+    fn without(&self, name: &Name) -> Self {
+        let mut declared = self.declared.clone();
+        declared.remove(name);
+        Names { declared, complete: self.complete }
+    }
 }
 
 /// What the parts need to know of the whole.
@@ -304,7 +315,7 @@ pub(super) fn refer(
     names: &Names,
     problems: &mut Problems,
 ) -> bool {
-    if names.declared.contains_key(&name.value) {
+    if names.has(&name.value) {
         return true;
     }
     if names.complete {

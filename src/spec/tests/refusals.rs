@@ -458,6 +458,7 @@ fn tiers_have_hours_zones_and_times() {
         check(&format!("{text}{{{keys}}}\n"), expect);
     };
     check("hours: 24x7, acknowledge: 5m, repair: 1h", &[]);
+    check("hours: automatic, acknowledge: 10s, repair: 0s", &[]);
     check(
         "hours: 8x5, timeZone: Mars/Base, acknowledge: 5m, repair: 1h",
         &["4:30 spec.timeZone: text \"Mars/Base\" as `timeZone`"],

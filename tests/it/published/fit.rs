@@ -130,7 +130,11 @@ fn fit_says_what_people_can_carry_and_how_many_incidents_a_year_allows() {
             let rest = format!("  support: {{hours: 24x7, acknowledge: 1s, repair: {seconds}s}}\n");
             add(format!("year{n}-{minutes}"), objective, &rest);
         }
+        // What is over within a minute has paged nobody.
+        let rest = "  support: {hours: automatic, acknowledge: 10s, repair: 50s}\n";
+        add(format!("year{n}-1"), objective, rest);
     }
+    add("failover".to_owned(), "99.9%", "  support: {hours: automatic, acknowledge: 10s}\n");
     let told = ask("fit", &specs, "", &[]);
     let all = told["applications"].as_array().expect("a list");
     assert_eq!(all.len(), names.len());
@@ -146,6 +150,11 @@ fn fit_says_what_people_can_carry_and_how_many_incidents_a_year_allows() {
             close(percent, expect, 1e-4, &format!("{hours} {answer} {minutes} min"));
         }
     }
+    close(number(&gate("failover", "support")["ceiling"]) * 100.0, 99.9996, 1e-4, "failover");
+    for (n, expect) in [525.6, 262.8, 52.56, 5.256].into_iter().enumerate() {
+        let found = gate(&format!("year{n}-1"), "incident-budget");
+        close(number(&found["number"]), expect, 1e-3, &format!("{n}: a minute"));
+    }
     for (n, (objective, expect)) in incidents.into_iter().enumerate() {
         for (minutes, expect) in lasting.into_iter().zip(expect) {
             let found = gate(&format!("year{n}-{minutes}"), "incident-budget");
@@ -153,6 +162,34 @@ fn fit_says_what_people_can_carry_and_how_many_incidents_a_year_allows() {
             close(got, expect, 0.006 * expect.max(0.17), &what);
         }
     }
+}
+
+#[test]
+fn fit_takes_what_fails_over_by_itself_to_page_nobody() {
+    let tier = |hours: &str| {
+        format!(
+            "apiVersion: nines/v1\nkind: SupportTier\nmetadata: {{name: own}}\nspec: {{hours: \
+             {hours}, acknowledge: 10s, repair: 0s}}\n"
+        )
+    };
+    // No alert tells anybody of this service.
+    let core = promise("core", "99.999%", "").replace("  probes:", "  support: own\n  probes:");
+    let support = |hours: &str| -> Value {
+        let team = format!("  support: {{hours: {hours}, acknowledge: 10s, repair: 10s}}\n");
+        let shop = application("shop", "99.999%", "{service: core}", &team);
+        let told = ask("fit", &[tier(hours), core.clone(), shop].concat(), "", &["shop"]);
+        let gates = told["applications"][0]["gates"].as_array().expect("gates").clone();
+        gates.into_iter().find(|one| one["gate"] == "support").expect("a gate")
+    };
+    let by_itself = support("automatic");
+    assert_eq!((&by_itself["answer"], &by_itself["number"]), (&"pass".into(), &"20".into()));
+    let parties = by_itself["parties"].as_array().expect("parties");
+    assert_eq!(parties.len(), 2, "{by_itself}");
+    for party in parties {
+        assert_eq!((&party["detect_seconds"], &party["hours"]), (&"0".into(), &"automatic".into()));
+    }
+    let by_people = support("24x7");
+    assert_eq!((&by_people["answer"], &by_people["number"]), (&"fail".into(), &"80".into()));
 }
 
 #[test]

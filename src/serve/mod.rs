@@ -21,6 +21,7 @@ pub mod own;
 mod page;
 mod problem;
 mod promapi;
+mod protobuf;
 mod report;
 pub mod results;
 mod routes;

@@ -4,6 +4,7 @@
 //! it passes on. Answers from memory: no request makes anything be probed, stored or sent.
 
 mod api;
+mod badge;
 mod body;
 mod condition;
 mod connections;

@@ -26,6 +26,7 @@ use super::routes::Shared;
 use crate::engine::fit;
 use crate::engine::report::render;
 use home::Filter;
+pub use view::SloView;
 
 /// `GET /?team=&state=`.
 ///

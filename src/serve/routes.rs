@@ -21,7 +21,7 @@ use super::connections::Connections;
 use super::gate::Gate;
 use super::problem::Problem;
 use super::site::{Command, Readiness, ReloadFailure, Site};
-use super::{api, fit, page, promapi, report, results, scrape};
+use super::{api, badge, fit, page, promapi, report, results, scrape};
 
 /// Most bytes of a request's body, which only results that are sent here need.
 const MAX_BODY: u64 = 64 * 1024;
@@ -86,6 +86,8 @@ pub fn router(site: Site, connections: Arc<Connections>, gate: Arc<ArcSwap<Gate>
         .route("/api/v1/agreements", get(report::agreements))
         .route("/api/v1/slos", get(api::slos))
         .route("/api/v1/slos/{service}/{slo}", get(api::slo))
+        .route("/api/v1/slos/{service}/{slo}/badge.svg", get(badge::svg))
+        .route("/api/v1/slos/{service}/{slo}/badge.json", get(badge::json))
         .route("/api/v1/slos/{service}/{slo}/results", post(results::deliver))
         .route("/api/v1/alerts", get(promapi::alerts))
         .route("/api/v1/rules", get(promapi::rules))

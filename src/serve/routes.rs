@@ -91,6 +91,7 @@ pub fn router(site: Site, connections: Arc<Connections>, gate: Arc<ArcSwap<Gate>
         .route("/api/v1/slos/{service}/{slo}/results", post(results::deliver))
         .route("/api/v1/alerts", get(promapi::alerts))
         .route("/api/v1/rules", get(promapi::rules))
+        .route("/api/v1/openapi.json", get(api::description))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY as usize))

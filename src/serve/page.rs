@@ -6,6 +6,7 @@
 mod application;
 mod headline;
 mod home;
+mod listing;
 mod report;
 mod slo;
 mod view;

@@ -144,8 +144,11 @@ spec:
     until("a failed probe", SOON, || {
         daemon.status(specs::SLO).filter(|status| status.totals.bad >= 2)
     });
-    for path in ["/", "/slo/shop/availability"] {
+    let team = format!("/team/{}", http::encode(HOSTILE));
+    let pages = ["/", "/slo/shop/availability", "/service/shop", &team, "/status", "/method"];
+    for path in pages {
         let answer = daemon.get(path);
+        assert_eq!(answer.status, 200, "{path}");
         let policy = answer.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
         for (name, value) in [
@@ -164,9 +167,12 @@ spec:
         assert!(!dom.contains("<pwned") && !dom.contains("<img src=\"x\""), "{path}: {dom}");
         let title = dom.split("<title>").nth(1).and_then(|rest| rest.split('<').next());
         assert!(title.is_some_and(|title| !title.starts_with("owned")), "{path}: {title:?}");
-        assert!(dom.contains("&lt;pwned&gt;"), "{path} does not show the text at all");
+        let is_ours = ["/status", "/method"].contains(&path);
+        assert!(is_ours || dom.contains("&lt;pwned&gt;"), "{path} does not show the text at all");
         assert!(!dom.contains("49${"), "{path} expanded a template");
     }
+    let badge = daemon.get("/api/v1/slos/shop/availability/badge.svg").text();
+    assert!(badge.starts_with("<svg") && !badge.contains("script"), "{badge}");
     let metrics = daemon.metrics();
     let teams: Vec<_> = metrics.samples.iter().filter_map(|s| s.labels.get("team")).collect();
     assert!(!teams.is_empty() && teams.iter().all(|team| *team == HOSTILE), "{teams:?}");

@@ -86,7 +86,7 @@ pub struct Home {
 const MAX_PROBLEMS: usize = 5;
 
 /// Evaluations older than this say so: the engine ticks every second.
-const STALE: Duration = Duration::from_secs(15);
+pub const STALE: Duration = Duration::from_secs(15);
 
 impl Home {
     /// The page as of `now`.

@@ -53,6 +53,12 @@ pub fn sentence(engine: &Engine, is_wanted: impl Fn(&Service) -> bool) -> String
     headline(&services)
 }
 
+/// How a service of this name stands; none if there is none.
+pub fn condition_of(engine: &Engine, service: &str) -> Option<Condition> {
+    engine.catalog().service(service)?;
+    Some(worst(engine.slos().iter().filter(|state| state.slo.id.service() == service)))
+}
+
 fn left(service: &ServiceView) -> i128 {
     service.slos.iter().map(|slo| slo.left).min().unwrap_or(i128::MAX)
 }

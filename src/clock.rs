@@ -48,6 +48,11 @@ impl Clock {
         Clock { sleep: Sleep::Script(script), ..self }
     }
 
+    /// When the timeline started.
+    pub const fn started(&self) -> Timestamp {
+        self.epoch
+    }
+
     /// The present moment of this timeline.
     pub fn now(&self) -> Timestamp {
         self.at(Instant::now())

@@ -13,7 +13,8 @@ use crate::probe::{self, LAG_EDGES_MICROS, Meters};
 use crate::serve::exposition::{Exposition, Labels};
 use crate::serve::faults::{FaultReading, ReferenceReading, write_faults};
 use crate::serve::own::{
-    self, LedgerReading, NotifierReading, ProberReading, ReloadReading, SelfMetrics,
+    self, LedgerReading, LedgerState, NotifierReading, OwnReading, ProberReading, ReloadReading,
+    SelfMetrics,
 };
 
 use crate::serve::Load;
@@ -147,6 +148,19 @@ impl Own {
         self.sources.readings().into_iter().map(reading).collect()
     }
 
+    fn notifiers(&self) -> Vec<NotifierReading> {
+        let pager = self.pager.load();
+        let readings = pager.iter().flat_map(|handle| handle.readings());
+        let reading = readings.map(|reading| NotifierReading {
+            alertmanager: reading.alertmanager,
+            sent: reading.sent,
+            errors: reading.errors,
+            dropped: reading.dropped,
+            queue_length: reading.queue_length,
+        });
+        reading.collect()
+    }
+
     fn ledger(&self, out: &mut Exposition) {
         let stats = self.writer.stats();
         let reading = LedgerReading {
@@ -190,16 +204,20 @@ impl SelfMetrics for Own {
         write_sources(out, &self.sources());
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own::write_evaluation(out, &durations);
-        let pager = self.pager.load();
-        let readings =
-            pager.iter().flat_map(|handle| handle.readings()).map(|reading| NotifierReading {
-                alertmanager: reading.alertmanager,
-                sent: reading.sent,
-                errors: reading.errors,
-                dropped: reading.dropped,
-                queue_length: reading.queue_length,
-            });
-        own::write_notifiers(out, &readings.collect::<Vec<_>>());
+        own::write_notifiers(out, &self.notifiers());
+    }
+
+    fn reading(&self) -> OwnReading {
+        let stats = self.writer.stats();
+        let ledger = LedgerState {
+            failing: stats.failing,
+            last_durable: stats.last_durable,
+            queue_length: stats.queued_records,
+            lost: stats.lost_records,
+            bytes: stats.bytes_on_disk,
+        };
+        let (probers, notifiers) = (vec![self.prober()], self.notifiers());
+        OwnReading { probers, faults: self.faults(), ledger, notifiers }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::model::{BadReason, Observation, Timestamp, UnknownReason, Verdict};
 
+use super::exponential::Exponential;
+
 /// Upper edges, in microseconds, that every probe's latency histogram has.
 pub const BASE_EDGES: [u64; 14] = [
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
@@ -28,6 +30,8 @@ pub struct Counters {
     pub phases: [Duration; 6],
     /// The latency histogram.
     pub latency: Histogram,
+    /// The same latencies over exponential buckets.
+    pub spread: Exponential,
     /// When the certificate shown last expires.
     pub certificate_not_after: Option<Timestamp>,
 }
@@ -43,6 +47,7 @@ impl Counters {
             last_run: None,
             phases: [Duration::ZERO; 6],
             latency: Histogram::new(edges(thresholds)),
+            spread: Exponential::default(),
             certificate_not_after: None,
         }
     }
@@ -69,6 +74,7 @@ impl Counters {
         if let Some(latency) = observation.latency {
             self.last_run = Some(observation.due.plus(observation.lag));
             self.latency.count(latency);
+            self.spread.count(latency);
             for (total, spent) in self.phases.iter_mut().zip(observation.phases.durations()) {
                 *total += spent;
             }

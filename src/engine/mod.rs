@@ -11,6 +11,7 @@ pub mod book;
 pub mod correlation;
 pub mod counters;
 pub mod evaluate;
+pub mod exponential;
 pub mod fault;
 pub mod feasibility;
 pub mod fit;

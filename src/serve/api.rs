@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,6 +29,11 @@ pub const MAX_STATES: u32 = 241;
 
 /// Most past calendar periods that one answer has.
 pub const MAX_PERIODS: usize = 12;
+
+/// `GET /api/v1/openapi.json`: every route, in OpenAPI 3.1.
+pub async fn description() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}
 
 /// `GET /api/v1/services`.
 pub async fn services(State(shared): State<Shared>) -> Json<Value> {

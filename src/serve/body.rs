@@ -1,4 +1,4 @@
-//! The body of a scrape in the making: text as it is, or gzipped on the way.
+//! The body of a scrape in the making: as it is, or gzipped on the way.
 //!
 //! A large scrape is seventeen times smaller once it is compressed. Compressed a piece at a time
 //! it never takes the memory of the whole text, and a piece is read again while it is still in
@@ -45,6 +45,14 @@ impl Body {
     pub fn line_ended(&mut self) {
         if self.text.len() >= PIECE {
             self.compress();
+        }
+    }
+
+    /// Appends many bytes, so that no more than a piece of them is kept uncompressed.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE) {
+            self.text.extend_from_slice(piece);
+            self.line_ended();
         }
     }
 
@@ -98,5 +106,20 @@ mod tests {
             body.line_ended();
         }
         assert!(body.text.capacity() <= 2 * PIECE, "{}", body.text.capacity());
+    }
+
+    #[test]
+    fn many_bytes_at_once_are_compressed_a_piece_at_a_time() {
+        let bytes: Vec<u8> = (0..20 * PIECE).map(|n| (n % 251) as u8).collect();
+        let (mut plain, mut zipped) = (Body::default(), Body::gzipped());
+        for body in [&mut plain, &mut zipped] {
+            body.text().extend_from_slice(b"before ");
+            body.push(&bytes);
+        }
+        assert!(zipped.text.capacity() <= 2 * PIECE, "{}", zipped.text.capacity());
+        let mut read = Vec::new();
+        GzDecoder::new(&zipped.finish()[..]).read_to_end(&mut read).expect("gzip");
+        assert_eq!(read, [&b"before "[..], &bytes].concat());
+        assert_eq!(read, plain.finish());
     }
 }

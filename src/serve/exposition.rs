@@ -1,7 +1,8 @@
-//! A streaming writer of metric families as text 0.0.4 or OpenMetrics 1.0.0.
+//! A streaming writer of metric families as text 0.0.4, OpenMetrics 1.0.0 or delimited protobuf.
 //!
 //! Writes straight into one body: no value is kept, no sample allocates, and label sets are
-//! rendered once and used by many families. A family appears with its first sample, so what has
+//! rendered once and used by many families. In protobuf one family is kept until its length,
+//! which stands before it, is known. A family appears with its first sample, so what has
 //! no data leaves no trace. It does not know what the families mean.
 
 use std::sync::Arc;
@@ -9,11 +10,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::engine::counters::Histogram;
+use crate::engine::exponential::Exponential;
 
 use super::body::Body;
 use super::number::{Value, push_seconds};
+use super::protobuf;
 
-/// The text formats there are.
+/// The formats there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus text 0.0.4.
@@ -21,6 +24,8 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
+    /// Delimited messages `io.prometheus.client.MetricFamily`, with native histograms.
+    Protobuf,
 }
 
 /// A scrape in the making.
@@ -28,6 +33,8 @@ pub enum Format {
 pub struct Exposition {
     body: Body,
     format: Format,
+    /// The message of the family under way, in protobuf.
+    message: Vec<u8>,
     n_samples: usize,
     deadline: Option<Instant>,
     expired: bool,
@@ -41,8 +48,8 @@ pub struct Expired;
 impl Exposition {
     /// Nothing written yet.
     pub fn new(format: Format) -> Self {
-        let body = Body::default();
-        Exposition { body, format, n_samples: 0, deadline: None, expired: false }
+        let (body, message) = (Body::default(), Vec::new());
+        Exposition { body, format, message, n_samples: 0, deadline: None, expired: false }
     }
 
     /// Compresses what is written on the way, so that the whole text never exists.
@@ -99,6 +106,7 @@ impl Exposition {
         if self.expired {
             return Err(Expired);
         }
+        self.end_message();
         if self.format == Format::OpenMetrics {
             self.body.text().extend_from_slice(b"# EOF\n");
         }
@@ -108,7 +116,17 @@ impl Exposition {
     fn family<'a>(&'a mut self, name: &'a str, help: &'a str, kind: Kind) -> Family<'a> {
         // Looked at once a family: the largest takes a few milliseconds.
         self.expired = self.expired || self.deadline.is_some_and(|at| Instant::now() >= at);
+        self.end_message();
         Family { out: self, name, help, kind, opened: false }
+    }
+
+    /// Writes the family that was under way, if there is one: its length is known now.
+    fn end_message(&mut self) {
+        if !self.message.is_empty() {
+            protobuf::push_varint(self.body.text(), self.message.len() as u64);
+            self.body.push(&self.message);
+            self.message.clear();
+        }
     }
 }
 
@@ -121,14 +139,23 @@ enum Kind {
 }
 
 impl Kind {
-    /// The type, and the ending that the family's name loses, in a format.
-    fn metadata(self, format: Format) -> (&'static str, &'static str) {
-        match (self, format) {
-            (Kind::Counter, Format::Text) => ("counter", ""),
-            (Kind::Counter, Format::OpenMetrics) => ("counter", "_total"),
-            (Kind::Info, Format::OpenMetrics) => ("info", "_info"),
-            (Kind::Info, Format::Text) | (Kind::Gauge, _) => ("gauge", ""),
+    /// The type, and the ending that the family's name loses, in text or in OpenMetrics.
+    fn metadata(self, is_open: bool) -> (&'static str, &'static str) {
+        match (self, is_open) {
+            (Kind::Counter, false) => ("counter", ""),
+            (Kind::Counter, true) => ("counter", "_total"),
+            (Kind::Info, true) => ("info", "_info"),
+            (Kind::Info, false) | (Kind::Gauge, _) => ("gauge", ""),
             (Kind::Histogram, _) => ("histogram", ""),
+        }
+    }
+
+    /// The type in protobuf, which has none for facts.
+    const fn message(self) -> protobuf::Type {
+        match self {
+            Kind::Counter => protobuf::Type::Counter,
+            Kind::Gauge | Kind::Info => protobuf::Type::Gauge,
+            Kind::Histogram => protobuf::Type::Histogram,
         }
     }
 }
@@ -146,23 +173,40 @@ pub struct Family<'a> {
 impl Family<'_> {
     /// Writes one sample.
     pub fn sample(&mut self, labels: &Labels, value: impl Value) {
-        self.write("", labels, &Labels::NONE, value);
+        self.sample_with(labels, &Labels::NONE, value);
     }
 
     /// Writes one sample with more labels.
     pub fn sample_with(&mut self, labels: &Labels, more: &Labels, value: impl Value) {
-        self.write("", labels, more, value);
+        if self.out.format != Format::Protobuf {
+            self.write("", labels, more, value);
+        } else if self.begin(1) {
+            let (message, labels) = (&mut self.out.message, [&labels.message[..], &more.message]);
+            protobuf::push_sample(message, self.kind.message(), labels, value.as_f64());
+        }
     }
 
-    fn write(&mut self, suffix: &str, labels: &Labels, more: &Labels, value: impl Value) {
+    /// Begins that many samples; whether they are to be written.
+    fn begin(&mut self, n_samples: usize) -> bool {
         if self.out.expired {
+            return false;
+        }
+        if !std::mem::replace(&mut self.opened, true) {
+            self.open();
+        }
+        self.out.n_samples += n_samples;
+        true
+    }
+
+    /// Writes one sample as text.
+    fn write(&mut self, suffix: &str, labels: &Labels, more: &Labels, value: impl Value) {
+        if !self.begin(1) {
             return;
         }
-        self.open();
         let text = self.out.body.text();
         text.extend_from_slice(self.name.as_bytes());
         text.extend_from_slice(suffix.as_bytes());
-        let (labels, more) = (labels.0.as_bytes(), more.0.as_bytes());
+        let (labels, more) = (labels.text.as_bytes(), more.text.as_bytes());
         if !labels.is_empty() || !more.is_empty() {
             text.push(b'{');
             text.extend_from_slice(labels);
@@ -176,16 +220,17 @@ impl Family<'_> {
         value.push_to(text);
         text.push(b'\n');
         self.out.body.line_ended();
-        self.out.n_samples += 1;
     }
 
     fn open(&mut self) {
-        if std::mem::replace(&mut self.opened, true) {
+        if self.out.format == Format::Protobuf {
+            let kind = self.kind.message();
+            protobuf::push_family(&mut self.out.message, self.name, self.help, kind);
             return;
         }
-        let (kind, ending) = self.kind.metadata(self.out.format);
-        let name = self.name.strip_suffix(ending).unwrap_or(self.name);
         let is_open = self.out.format == Format::OpenMetrics;
+        let (kind, ending) = self.kind.metadata(is_open);
+        let name = self.name.strip_suffix(ending).unwrap_or(self.name);
         let mut head = format!("# HELP {name} ");
         push_escaped(&mut head, self.help, is_open);
         head.push_str("\n# TYPE ");
@@ -216,6 +261,22 @@ pub struct Histograms<'a> {
 impl Histograms<'_> {
     /// Writes one histogram: its buckets cumulated, its sum in seconds and its count.
     pub fn sample(&mut self, labels: &Labels, histogram: &Histogram) {
+        self.write(labels, histogram, None);
+    }
+
+    /// Writes one histogram, and in protobuf the same values in native buckets as well.
+    pub fn sample_with_spread(&mut self, labels: &Labels, of: &Histogram, spread: &Exponential) {
+        self.write(labels, of, Some(spread));
+    }
+
+    fn write(&mut self, labels: &Labels, histogram: &Histogram, spread: Option<&Exponential>) {
+        if self.family.out.format == Format::Protobuf {
+            if self.family.begin(histogram_samples(histogram.edges.len())) {
+                let message = &mut self.family.out.message;
+                protobuf::push_histogram(message, &labels.message, histogram, spread);
+            }
+            return;
+        }
         if self.edges != histogram.edges {
             self.edges = Arc::clone(&histogram.edges);
             self.buckets = self.edges.iter().map(|edge| bucket(&edge_text(*edge))).collect();
@@ -251,13 +312,18 @@ fn edge_text(micros: u64) -> String {
     String::from_utf8(text).expect("digits are ASCII")
 }
 
-/// A rendered label set, without its braces.
+/// A rendered label set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(String);
+pub struct Labels {
+    /// As text, without braces.
+    text: String,
+    /// As fields of a message.
+    message: Vec<u8>,
+}
 
 impl Labels {
     /// No labels.
-    pub const NONE: Labels = Labels(String::new());
+    pub const NONE: Labels = Labels { text: String::new(), message: Vec::new() };
 
     /// These labels in this order. Keys are valid label names; values may be anything.
     pub fn of(pairs: &[(&str, &str)]) -> Self {
@@ -266,10 +332,11 @@ impl Labels {
 
     /// One label more.
     pub fn and(mut self, key: &str, value: &str) -> Self {
-        if !self.0.is_empty() {
-            self.0.push(',');
+        if !self.text.is_empty() {
+            self.text.push(',');
         }
-        push_label(&mut self.0, key, value);
+        push_label(&mut self.text, key, value);
+        protobuf::push_label(&mut self.message, key, value);
         self
     }
 }

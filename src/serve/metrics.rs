@@ -39,7 +39,7 @@ fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
     let help = "Latency of probes, from the start to the last byte; a timeout counts as itself.";
     let mut family = out.histogram("nines_probe_duration_seconds", help);
     for (labels, counters) in &probes {
-        family.sample(labels, &counters.latency);
+        family.sample_with_spread(labels, &counters.latency, &counters.spread);
     }
     let phases = labels_of("phase", Phases::NAMES);
     let help = "Time spent in each phase of probes.";

@@ -4,6 +4,7 @@
 //! it passes on. Answers from memory: no request makes anything be probed, stored or sent.
 
 mod api;
+mod badge;
 mod body;
 mod condition;
 mod connections;
@@ -21,6 +22,7 @@ pub mod own;
 mod page;
 mod problem;
 mod promapi;
+mod protobuf;
 mod report;
 pub mod results;
 mod routes;

@@ -56,6 +56,11 @@ fn offered(range: &Range) -> Option<Answer> {
         ("application/openmetrics-text", None | Some("1.0.0")) => {
             Some(open_metrics("1.0.0", escaping))
         }
+        ("application/vnd.google.protobuf", _) => {
+            let is = |key, value| range.parameter(key) == Some(value);
+            let ours = is("proto", "io.prometheus.client.metricfamily");
+            (ours && is("encoding", "delimited")).then(|| protobuf(escaping))
+        }
         // The draft's syntax is the same.
         ("application/openmetrics-text", Some("0.0.1")) => Some(open_metrics("0.0.1", escaping)),
         ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => Some(text(escaping)),
@@ -71,6 +76,12 @@ fn text(escaping: Option<&str>) -> Answer {
 fn open_metrics(version: &str, escaping: Option<&str>) -> Answer {
     let base = format!("application/openmetrics-text; version={version}; charset=utf-8");
     Answer { format: Format::OpenMetrics, content_type: with_escaping(&base, escaping) }
+}
+
+fn protobuf(escaping: Option<&str>) -> Answer {
+    let base = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                encoding=delimited";
+    Answer { format: Format::Protobuf, content_type: with_escaping(base, escaping) }
 }
 
 fn with_escaping(base: &str, escaping: Option<&str>) -> String {
@@ -139,6 +150,8 @@ mod tests {
     }
 
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const PROTOBUF: &str = "application/vnd.google.protobuf; \
+                            proto=io.prometheus.client.MetricFamily; encoding=delimited";
     const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     #[test]
@@ -156,8 +169,16 @@ mod tests {
              encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,\
              application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,\
              */*;q=0.1",
-            Format::OpenMetrics,
-            OPEN,
+            Format::Protobuf,
+            PROTOBUF,
+        );
+        // Prometheus 3 with native histograms.
+        check(
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;\
+             version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            Format::Protobuf,
+            &format!("{PROTOBUF}; escaping=allow-utf-8"),
         );
         // Prometheus 3.
         check(
@@ -202,6 +223,28 @@ mod tests {
             "text/plain; version=0.0.4; charset=utf-8; escaping=dots",
         );
         check("text/plain;escaping=shouting", Format::Text, TEXT);
+    }
+
+    #[test]
+    fn protobuf_is_written_in_the_one_way_that_was_asked_for_by_name() {
+        let all = "application/vnd.google.protobuf;proto=\"io.prometheus.client.MetricFamily\";\
+                   encoding=delimited;q=0.3,text/plain;q=0.2";
+        check(all, Format::Protobuf, PROTOBUF);
+        for other in [
+            "application/vnd.google.protobuf",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=text",
+            "application/vnd.google.protobuf;proto=another.Message;encoding=delimited",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited;q=0",
+            "application/*",
+        ] {
+            check(other, Format::Text, TEXT);
+        }
+        let less = "text/plain;q=0.4,application/vnd.google.protobuf;\
+                    proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3";
+        check(less, Format::Text, TEXT);
     }
 
     #[test]

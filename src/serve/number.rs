@@ -1,4 +1,4 @@
-//! Numbers as both text formats write them.
+//! Numbers as the formats write them.
 //!
 //! Whole numbers, durations and moments go from integers to digits: exact, and several times as
 //! fast as the formatting machinery. Only what is a fraction by nature takes that.
@@ -10,13 +10,20 @@ use crate::model::Timestamp;
 
 /// Something that can be the value of a sample.
 pub trait Value {
-    /// Appends it as both formats write numbers.
+    /// Appends it as both text formats write numbers.
     fn push_to(self, text: &mut Vec<u8>);
+
+    /// The number that a reader makes of it.
+    fn as_f64(&self) -> f64;
 }
 
 impl Value for u64 {
     fn push_to(self, text: &mut Vec<u8>) {
         push_integer(text, self);
+    }
+
+    fn as_f64(&self) -> f64 {
+        *self as f64
     }
 }
 
@@ -24,15 +31,27 @@ impl Value for usize {
     fn push_to(self, text: &mut Vec<u8>) {
         push_integer(text, self as u64);
     }
+
+    fn as_f64(&self) -> f64 {
+        *self as f64
+    }
 }
 
 impl Value for bool {
+    fn as_f64(&self) -> f64 {
+        f64::from(u8::from(*self))
+    }
+
     fn push_to(self, text: &mut Vec<u8>) {
         text.push(if self { b'1' } else { b'0' });
     }
 }
 
 impl Value for f64 {
+    fn as_f64(&self) -> f64 {
+        *self
+    }
+
     fn push_to(self, text: &mut Vec<u8>) {
         // Below 2^53 a whole number is exact as an integer, and much faster to write.
         if (0.0..9e15).contains(&self) && self as u64 as f64 == self {
@@ -52,6 +71,10 @@ impl Value for Duration {
     fn push_to(self, text: &mut Vec<u8>) {
         push_seconds(text, self.as_secs(), self.subsec_nanos().into(), 9);
     }
+
+    fn as_f64(&self) -> f64 {
+        self.as_secs_f64()
+    }
 }
 
 impl Value for Timestamp {
@@ -62,6 +85,10 @@ impl Value for Timestamp {
         }
         let micros = self.micros().unsigned_abs();
         push_seconds(text, micros / 1_000_000, micros % 1_000_000, 6);
+    }
+
+    fn as_f64(&self) -> f64 {
+        self.as_secs_f64()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every family about the monitor itself: build, process, config, prober, ledger, notifiers.
+//! Every family about the monitor itself: build, process, config, prober, ledger, notifiers; and
+//! the same for people.
 //!
 //! The names live here, the numbers come from the daemon: it implements [`SelfMetrics`] with
 //! the writers below. Knows none of the rooms it speaks of.
@@ -13,11 +14,45 @@ use crate::engine::counters::Histogram;
 use crate::model::Timestamp;
 
 use super::exposition::{Exposition, Labels};
+use super::faults::FaultReading;
 
 /// The monitor's numbers about itself, written at every scrape. Must not wait.
 pub trait SelfMetrics: Send + Sync {
     /// Writes the families, with the writers of this module and others of its own.
     fn write(&self, out: &mut Exposition);
+
+    /// How the parts stand, for the page about the monitor.
+    fn reading(&self) -> OwnReading {
+        OwnReading::default()
+    }
+}
+
+/// How the parts of the monitor stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnReading {
+    /// What the prober of each vantage has counted.
+    pub probers: Vec<ProberReading>,
+    /// Our own faults.
+    pub faults: FaultReading,
+    /// What becomes of history.
+    pub ledger: LedgerState,
+    /// What the notifier for each Alertmanager has counted.
+    pub notifiers: Vec<NotifierReading>,
+}
+
+/// How the ledger stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerState {
+    /// What keeps records from becoming durable at present.
+    pub failing: Option<String>,
+    /// When everything handed over until then was last known to be durable.
+    pub last_durable: Option<Timestamp>,
+    /// Records that wait.
+    pub queue_length: u64,
+    /// Records that were lost.
+    pub lost: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
 }
 
 impl<F: Fn(&mut Exposition) + Send + Sync> SelfMetrics for F {

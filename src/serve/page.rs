@@ -1,13 +1,18 @@
 //! The pages: is anything burning, whose is it, how long is left; and everything about one SLO.
 //!
 //! Server-rendered and complete without a script; the script only refreshes it. Numbers come
-//! through `model::number` only. What is shown is put together in `home` and `slo`, in values.
+//! through `model::number` only. What is shown is put together in a file for each page, in values.
 
 mod application;
 mod headline;
 mod home;
+mod listing;
+mod method;
 mod report;
+mod service;
 mod slo;
+mod status;
+mod team;
 mod view;
 
 use askama::Template;
@@ -26,6 +31,11 @@ use super::routes::Shared;
 use crate::engine::fit;
 use crate::engine::report::render;
 use home::Filter;
+use method::MethodPage;
+use service::ServicePage;
+use status::StatusPage;
+use team::TeamPage;
+pub use view::SloView;
 
 /// `GET /?team=&state=`.
 ///
@@ -73,6 +83,67 @@ pub async fn slo(
         page.map(|page| page.render()).ok_or_else(|| api::unknown_slo(&engine, &id))
     };
     html(shared.blocking(render).await??)
+}
+
+/// `GET /service/{name}`.
+///
+/// # Errors
+/// Unknown services.
+pub async fn service(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    let render = move || {
+        // The page is worth having without its incidents.
+        let incidents = Which::lately(&name).incidents(&site).ok();
+        let engine = site.engine();
+        let page = ServicePage::of(&engine, &name, incidents.as_ref(), site.clock.now());
+        page.map(|page| page.render()).ok_or_else(|| {
+            let known = engine.catalog().services.iter().map(|service| service.name.as_str());
+            Problem::unknown("service", &name, known)
+        })
+    };
+    html(shared.blocking(render).await??)
+}
+
+/// `GET /team/{name}`.
+///
+/// # Errors
+/// Teams that own nothing.
+pub async fn team(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    let render = move || {
+        let snapshot = Snapshot::of(&site);
+        let page = TeamPage::of(&site.engine(), &snapshot, &name, site.clock.now());
+        page.map(|page| page.render())
+    };
+    html(shared.blocking(render).await??)
+}
+
+/// `GET /method`.
+///
+/// # Errors
+/// When rendering fails.
+pub async fn method(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    let render = move || {
+        let catalog = site.engine().shared_catalog();
+        MethodPage::of(&catalog, &site.settings.load()).render()
+    };
+    html(shared.blocking(render).await?)
+}
+
+/// `GET /status`.
+///
+/// # Errors
+/// When rendering fails.
+pub async fn status(State(shared): State<Shared>) -> Result<Response, Problem> {
+    let site = shared.site.clone();
+    html(shared.blocking(move || StatusPage::of(&site).render()).await?)
 }
 
 /// `GET /applications`.

@@ -146,6 +146,12 @@ pub struct Which {
 }
 
 impl Which {
+    /// Those of one service over the last week.
+    pub fn lately(service: &str) -> Self {
+        let (service, period) = (Some(service.to_owned()), Some("last-7d".to_owned()));
+        Which { service, period, ..Which::default() }
+    }
+
     /// The incidents of all teams, or of one, or of a service, as JSON.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use super::connections::Connections;
 use super::gate::Gate;
 use super::problem::Problem;
 use super::site::{Command, Readiness, ReloadFailure, Site};
-use super::{api, fit, page, promapi, report, results, scrape};
+use super::{api, badge, fit, page, promapi, report, results, scrape};
 
 /// Most bytes of a request's body, which only results that are sent here need.
 const MAX_BODY: u64 = 64 * 1024;
@@ -67,6 +67,10 @@ pub fn router(site: Site, connections: Arc<Connections>, gate: Arc<ArcSwap<Gate>
     Router::new()
         .route("/", get(page::home))
         .route("/slo/{service}/{slo}", get(page::slo))
+        .route("/service/{name}", get(page::service))
+        .route("/team/{name}", get(page::team))
+        .route("/method", get(page::method))
+        .route("/status", get(page::status))
         .route("/applications", get(page::applications))
         .route("/application/{name}", get(page::application))
         .route("/report/{scope}/{name}", get(page::report))
@@ -86,9 +90,12 @@ pub fn router(site: Site, connections: Arc<Connections>, gate: Arc<ArcSwap<Gate>
         .route("/api/v1/agreements", get(report::agreements))
         .route("/api/v1/slos", get(api::slos))
         .route("/api/v1/slos/{service}/{slo}", get(api::slo))
+        .route("/api/v1/slos/{service}/{slo}/badge.svg", get(badge::svg))
+        .route("/api/v1/slos/{service}/{slo}/badge.json", get(badge::json))
         .route("/api/v1/slos/{service}/{slo}/results", post(results::deliver))
         .route("/api/v1/alerts", get(promapi::alerts))
         .route("/api/v1/rules", get(promapi::rules))
+        .route("/api/v1/openapi.json", get(api::description))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY as usize))

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::harness::http::{self, Answer};
-use crate::harness::{Daemon, Exposition, Prometheus, Target, promtool, specs, until};
+use crate::harness::{Behaviour, Daemon, Exposition, Prometheus, Target, promtool, specs, until};
 use crate::metrics;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -102,4 +102,48 @@ fn prometheus_scrapes_what_the_daemon_counts() {
     assert_eq!(renamed, Ok(vec![]), "labels clash with Prometheus' own");
     let rate = prometheus.wait_for("rate(nines_probes_total[10s]) > 1", SOON);
     assert!(rate[0].1 < 3.0, "two probes a second: {rate:?}");
+}
+
+#[test]
+fn prometheus_takes_native_histograms_that_say_what_was_measured() {
+    let (target, daemon) = probing_daemon();
+    target.behave(Behaviour::Slow(Duration::from_millis(120)));
+    let jobs = [("nines", daemon.address().to_string())];
+    let (native, classic) = (Prometheus::scraping_natively(&jobs), Prometheus::scraping(&jobs));
+    let enough = "histogram_count(nines_probe_duration_seconds) > 15";
+    let at = {
+        native.wait_for(enough, SOON);
+        native.query("time()").expect("a time")[0].1
+    };
+    let one = |expression: &str| match native.query(expression).as_deref() {
+        Ok([(_, value)]) => *value,
+        other => panic!("{expression}: {other:?}"),
+    };
+    let then = format!("nines_probe_duration_seconds @ {at}");
+    let n = one(&format!("histogram_count({then})"));
+    // Both were read in one scrape: every result that was good or bad had a latency.
+    assert_eq!(n, one(&format!("nines_probes_total @ {at}")));
+
+    // Each quantile lies in the bucket of its sample, so that it is off by its width at most, and
+    // the sum is kept exactly.
+    let width = 2.0_f64.powf(1.0 / 16.0);
+    let quantile = |q: f64| one(&format!("histogram_quantile({q}, {then})"));
+    let quantiles: Vec<f64> = (0..n as u32).map(|k| quantile((f64::from(k) + 0.5) / n)).collect();
+    let (about, sum): (f64, f64) = (quantiles.iter().sum(), one(&format!("histogram_sum({then})")));
+    assert!(about < sum * width && sum < about * width, "{about} for {sum}: {quantiles:?}");
+    let (fastest, slowest) = (quantiles[0], quantiles[quantiles.len() - 1]);
+    assert!(fastest < 0.1 && slowest > 0.12 / width, "{quantiles:?}");
+
+    let buckets = |prometheus: &Prometheus, of: &str| prometheus.query(&format!("{of}_bucket"));
+    assert_eq!(buckets(&native, "nines_probe_duration_seconds"), Ok(vec![]), "either, not both");
+    assert!(!buckets(&native, "nines_probe_start_lag_seconds").expect("an answer").is_empty());
+    let all = "nines_probe_duration_seconds_bucket{le=\"+Inf\"} > 4";
+    classic.wait_for(all, SOON);
+    // What a dashboard asks works with either.
+    for prometheus in [&native, &classic] {
+        let p90 = "histogram_quantile(0.9, sum by (probe) (rate(nines_probe_duration_seconds[10s]))) \
+                   or histogram_quantile(0.9, sum by (probe, le) \
+                   (rate(nines_probe_duration_seconds_bucket[10s]))) > 0.1";
+        prometheus.wait_for(p90, SOON);
+    }
 }

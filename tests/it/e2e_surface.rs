@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::{Daemon, Target, browser, http, specs, until};
 
 const SOON: Duration = Duration::from_secs(30);
-const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// The only routes that change what the daemon does.
 const CHANGING: [&str; 2] = ["/-/quit", "/-/reload"];
 /// Where results go that others send, with a token.
@@ -22,21 +22,26 @@ spec:
   dependsOn: [{service: shop}]
 ";
 
-/// The paths of every route, out of the one place that declares them, with names filled in.
-fn routes() -> Vec<String> {
+/// The paths of every route, out of the one place that declares them.
+pub fn routes() -> Vec<String> {
     let source = include_str!("../../src/serve/routes.rs");
     let declared = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let filled = declared.map(|route| match route {
+    let routes: Vec<_> = declared.map(str::to_owned).collect();
+    assert!(routes.len() > 10, "the routes have lost their way: {routes:?}");
+    routes
+}
+
+/// A path of a route with names filled in.
+pub fn filled(route: &str) -> String {
+    match route {
         "/static/{file}" => "/static/nines.css".to_owned(),
+        "/team/{name}" => "/team/blue".to_owned(),
         other => other
             .replace("{service}", "shop")
             .replace("{slo}", "availability")
             .replace("{scope}", "service")
             .replace("{name}", "shop"),
-    });
-    let routes: Vec<_> = filled.collect();
-    assert!(routes.len() > 10, "the routes have lost their way: {routes:?}");
-    routes
+    }
 }
 
 #[test]
@@ -45,7 +50,7 @@ fn only_three_routes_change_anything_and_only_where_that_is_enabled() {
     // An application that goes by the name of the service, so that every route leads somewhere.
     let specs = specs::one_service(&target.url()) + APPLICATION;
     let daemon = Daemon::start(&specs, &[]);
-    for route in routes() {
+    for route in routes().iter().map(|route| filled(route)) {
         for method in METHODS {
             let url = format!("{}{route}", daemon.url());
             let status = http::send(method, &url, &[], b"").expect("an answer").status;
@@ -74,7 +79,8 @@ fn no_request_makes_the_daemon_go_anywhere() {
         .iter()
         .map(|name| (*name, host))
         .collect();
-    for route in routes().iter().filter(|route| !CHANGING.contains(&route.as_str())) {
+    let routes = routes().into_iter().map(|route| filled(&route));
+    for route in routes.filter(|route| !CHANGING.contains(&route.as_str())) {
         for query in queries {
             let asked = format!("{}{route}?{query}={encoded}", daemon.url());
             // Refused or ignored, as the route likes; what counts is what it does not do.
@@ -138,8 +144,11 @@ spec:
     until("a failed probe", SOON, || {
         daemon.status(specs::SLO).filter(|status| status.totals.bad >= 2)
     });
-    for path in ["/", "/slo/shop/availability"] {
+    let team = format!("/team/{}", http::encode(HOSTILE));
+    let pages = ["/", "/slo/shop/availability", "/service/shop", &team, "/status", "/method"];
+    for path in pages {
         let answer = daemon.get(path);
+        assert_eq!(answer.status, 200, "{path}");
         let policy = answer.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
         for (name, value) in [
@@ -158,9 +167,12 @@ spec:
         assert!(!dom.contains("<pwned") && !dom.contains("<img src=\"x\""), "{path}: {dom}");
         let title = dom.split("<title>").nth(1).and_then(|rest| rest.split('<').next());
         assert!(title.is_some_and(|title| !title.starts_with("owned")), "{path}: {title:?}");
-        assert!(dom.contains("&lt;pwned&gt;"), "{path} does not show the text at all");
+        let is_ours = ["/status", "/method"].contains(&path);
+        assert!(is_ours || dom.contains("&lt;pwned&gt;"), "{path} does not show the text at all");
         assert!(!dom.contains("49${"), "{path} expanded a template");
     }
+    let badge = daemon.get("/api/v1/slos/shop/availability/badge.svg").text();
+    assert!(badge.starts_with("<svg") && !badge.contains("script"), "{badge}");
     let metrics = daemon.metrics();
     let teams: Vec<_> = metrics.samples.iter().filter_map(|s| s.labels.get("team")).collect();
     assert!(!teams.is_empty() && teams.iter().all(|team| *team == HOSTILE), "{teams:?}");

@@ -31,6 +31,7 @@ mod e2e_fit;
 mod e2e_hostile_clients;
 mod e2e_hostile_targets;
 mod e2e_kill;
+mod e2e_openapi;
 mod e2e_reload;
 mod e2e_report;
 mod e2e_scrape;

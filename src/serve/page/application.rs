@@ -23,15 +23,15 @@ pub struct ApplicationsPage {
 
 /// One application of the list.
 #[derive(Debug)]
-struct Row {
-    name: String,
-    title: String,
-    team: String,
-    need: String,
-    shown: Shown,
+pub struct Row {
+    pub name: String,
+    pub title: String,
+    pub team: String,
+    pub need: String,
+    pub shown: Shown,
     /// The gates that fail, or those that nobody can answer.
-    why: String,
-    offer: String,
+    pub why: String,
+    pub offer: String,
 }
 
 /// The page of one application.
@@ -58,10 +58,10 @@ pub struct ApplicationPage {
 
 /// An answer in the words and the signs of pages.
 #[derive(Clone, Copy, Debug)]
-struct Shown(Answer);
+pub struct Shown(Answer);
 
 impl Shown {
-    const fn words(self) -> &'static str {
+    pub const fn words(self) -> &'static str {
         match self.0 {
             Answer::Pass => "Fits",
             Answer::Unknown => "Not known yet",
@@ -78,7 +78,7 @@ impl Shown {
     }
 
     /// The sign and the colour of the condition that is most like it.
-    const fn slug(self) -> &'static str {
+    pub const fn slug(self) -> &'static str {
         match self.0 {
             Answer::Pass => "meeting",
             Answer::Unknown => "no-data",
@@ -126,7 +126,7 @@ impl ApplicationsPage {
             assets: super::assets_version(),
             worst: Shown(worst),
             headline: headline(&fits),
-            applications: fits.into_iter().map(row).collect(),
+            applications: fits.into_iter().map(Row::of).collect(),
         }
     }
 }
@@ -144,24 +144,27 @@ fn headline(fits: &[&Fit<'_>]) -> String {
     }
 }
 
-fn row(fit: &Fit<'_>) -> Row {
-    let application = fit.application;
-    let of = |answer| -> Vec<&str> {
-        let gates = fit.gates().filter(|(_, finding)| finding.answer == answer);
-        gates.map(|(gate, _)| gate.word()).collect()
-    };
-    let why = match fit.answer() {
-        Answer::Pass => String::new(),
-        answer => of(answer).join(", "),
-    };
-    Row {
-        name: application.name.to_string(),
-        title: application.title().to_owned(),
-        team: application.team().to_owned(),
-        need: need(application),
-        shown: Shown(fit.answer()),
-        why,
-        offer: fit.offer.as_ref().map_or("nothing".to_owned(), |o| percent(o.objective)),
+impl Row {
+    /// The row of one fit.
+    pub fn of(fit: &Fit<'_>) -> Self {
+        let application = fit.application;
+        let of = |answer| -> Vec<&str> {
+            let gates = fit.gates().filter(|(_, finding)| finding.answer == answer);
+            gates.map(|(gate, _)| gate.word()).collect()
+        };
+        let why = match fit.answer() {
+            Answer::Pass => String::new(),
+            answer => of(answer).join(", "),
+        };
+        Row {
+            name: application.name.to_string(),
+            title: application.title().to_owned(),
+            team: application.team().to_owned(),
+            need: need(application),
+            shown: Shown(fit.answer()),
+            why,
+            offer: fit.offer.as_ref().map_or("nothing".to_owned(), |o| percent(o.objective)),
+        }
     }
 }
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::engine::{Engine, SloState};
-use crate::model::{Service, Timestamp};
+use crate::engine::Engine;
+use crate::model::Timestamp;
 use crate::serve::condition::Condition;
 use crate::serve::own::VERSION;
 use crate::serve::problem::Problem;
 use crate::serve::site::Load;
 
-use super::headline::headline;
-use super::view::{SloView, ago, links};
+use super::listing::{ServiceView, sentence, service_views};
+use super::view::ago;
 
 /// The slug that takes both ways of burning.
 const BURNING: &str = "burning";
@@ -82,30 +82,17 @@ pub struct Home {
     assets: String,
 }
 
-/// A service with its SLOs, worst first.
-#[derive(Debug)]
-struct ServiceView {
-    name: String,
-    title: String,
-    team: String,
-    description: String,
-    links: Vec<(String, String)>,
-    condition: Condition,
-    slos: Vec<SloView>,
-}
-
 /// Problems of the configuration that are shown; the answer to the request and the log have all.
 const MAX_PROBLEMS: usize = 5;
 
 /// Evaluations older than this say so: the engine ticks every second.
-const STALE: Duration = Duration::from_secs(15);
+pub const STALE: Duration = Duration::from_secs(15);
+
 impl Home {
     /// The page as of `now`.
     pub fn of(engine: &Engine, filter: Filter, load: &Load, now: Timestamp) -> Self {
         let problems = load.failure.iter().flat_map(|failure| failure.problems());
-        let mut services = service_views(engine, now);
-        services
-            .sort_by(|a, b| (a.condition, left(a), &a.name).cmp(&(b.condition, left(b), &b.name)));
+        let services = service_views(engine, now, |_| true);
         let conditions: Vec<Condition> =
             services.iter().flat_map(|s| &s.slos).map(|slo| slo.condition).collect();
         let count = |c: Condition| (c, conditions.iter().filter(|one| **one == c).count());
@@ -114,7 +101,7 @@ impl Home {
         let teams: BTreeSet<String> = services.iter().map(|s| s.team.clone()).collect();
         let mut page = Home {
             root: "./",
-            headline: sentence(engine),
+            headline: sentence(engine, |_| true),
             worst: services.first().map_or(Condition::NoObjective, |s| s.condition),
             tick: tick.map(|tick| (tick.to_string(), clock_time(tick))),
             age: tick.map(|tick| ago(tick, now).1).unwrap_or_default(),
@@ -142,47 +129,6 @@ impl Home {
     fn team_is(&self, team: &str) -> bool {
         self.filter.team == team
     }
-}
-
-fn left(service: &ServiceView) -> i128 {
-    service.slos.iter().map(|slo| slo.left).min().unwrap_or(i128::MAX)
-}
-
-fn worst<'a>(slos: impl Iterator<Item = &'a SloState>) -> Condition {
-    slos.map(Condition::of).min().unwrap_or(Condition::NoObjective)
-}
-
-/// The services of the catalogue, each with the states of its SLOs.
-fn by_service(engine: &Engine) -> Vec<(&Service, Vec<&SloState>)> {
-    // The engine holds its SLOs in the order of its catalogue.
-    let mut states = engine.slos().iter();
-    let services = engine.catalog().services.iter();
-    services.map(|s| (s, states.by_ref().take(s.slos.len()).collect())).collect()
-}
-
-fn sentence(engine: &Engine) -> String {
-    let services: Vec<(&str, Condition, Vec<&SloState>)> = by_service(engine)
-        .into_iter()
-        .map(|(service, slos)| (service.name.as_str(), worst(slos.iter().copied()), slos))
-        .collect();
-    headline(&services)
-}
-
-fn service_views(engine: &Engine, now: Timestamp) -> Vec<ServiceView> {
-    let view = |(service, states): (&Service, Vec<&SloState>)| {
-        let mut slos: Vec<SloView> = states.iter().map(|state| SloView::now(state, now)).collect();
-        slos.sort_by(|a, b| (a.condition, a.left, &a.id).cmp(&(b.condition, b.left, &b.id)));
-        ServiceView {
-            name: service.name.to_string(),
-            title: service.title().to_owned(),
-            team: service.team().to_owned(),
-            description: service.description.clone().unwrap_or_default(),
-            links: links(service),
-            condition: worst(states.into_iter()),
-            slos,
-        }
-    };
-    by_service(engine).into_iter().map(view).collect()
 }
 
 /// Hours, minutes and seconds in UTC.

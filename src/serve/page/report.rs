@@ -54,12 +54,12 @@ struct WorstRow {
 }
 
 #[derive(Debug)]
-struct IncidentRow {
-    slo: String,
-    start: String,
-    end: String,
-    open: bool,
-    sentence: String,
+pub struct IncidentRow {
+    pub slo: String,
+    pub start: String,
+    pub end: String,
+    pub open: bool,
+    pub sentence: String,
 }
 
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl ReportPage {
 impl IncidentsPage {
     /// The page of the incidents that the API gives.
     pub fn of(answer: &Value, query: &str) -> Self {
-        let incidents: Vec<IncidentRow> = items(&answer["incidents"]).map(incident).collect();
+        let incidents = incident_rows(answer);
         let open = incidents.iter().filter(|one| one.open).count();
         let headline = match (incidents.len(), open) {
             (0, _) => "No incident.".to_owned(),
@@ -173,6 +173,11 @@ fn slo(slo: &Value) -> SloPart {
         incidents: items(&slo["incidents"]).map(incident).collect(),
         left_out: slo["incidents_left_out"].as_u64().unwrap_or(0),
     }
+}
+
+/// The incidents that the API gives.
+pub fn incident_rows(answer: &Value) -> Vec<IncidentRow> {
+    items(&answer["incidents"]).map(incident).collect()
 }
 
 fn incident(incident: &Value) -> IncidentRow {

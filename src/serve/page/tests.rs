@@ -6,11 +6,18 @@ use std::time::Duration;
 use askama::Template;
 
 use super::home::{Filter, Home};
+use super::method::MethodPage;
+use super::service::ServicePage;
 use super::slo::SloPage;
+use super::status::StatusPage;
+use super::team::TeamPage;
 use crate::engine::Engine;
 use crate::engine::isolation::Sight;
+use crate::serve::exposition::Exposition;
+use crate::serve::fit::Snapshot;
 use crate::serve::fixture::{self, NOW};
-use crate::serve::site::{Load, ReloadFailure};
+use crate::serve::own::{LedgerState, OwnReading, SelfMetrics};
+use crate::serve::site::{Load, Readiness, ReloadFailure};
 
 const LOADED: Load = Load { success_at: NOW, failure: None };
 
@@ -165,17 +172,47 @@ fn what_specs_say_cannot_become_markup() {
 }
 
 #[test]
-fn the_page_has_the_bones_that_screen_readers_need() {
-    let html = page(&fixture::platform(), "", "");
+fn every_page_has_the_bones_that_screen_readers_need() {
+    let held = fixture::held(fixture::platform());
+    let (engine, site) = (held.site.engine(), &held.site);
+    let slo = SloPage::of(&engine, "postgres/availability", None, NOW).expect("an SLO");
+    let team = TeamPage::of(&engine, &Snapshot::of(site), "platform-net", NOW).expect("a team");
+    let method = MethodPage::of(engine.catalog(), &site.settings.load());
+    check_bones(&page(&engine, "", ""));
+    check_bones(&service_page(&engine, "postgres", Some(&serde_json::json!({}))));
+    check_bones(&slo.render().expect("a page"));
+    check_bones(&team.render().expect("a page"));
+    check_bones(&method.render().expect("a page"));
+    check_bones(&StatusPage::of(site).render().expect("a page"));
+}
+
+#[track_caller]
+fn check_bones(html: &str) {
     let count = |part: &str| html.matches(part).count();
     for once in ["<html lang=\"en\">", "<main>", "<header>", "<footer>", "<h1 ", "class=\"skip\""] {
         assert_eq!(count(once), 1, "{once}");
     }
-    assert_eq!(count("<table>"), count("<caption"));
-    assert_eq!(count("<svg"), count("aria-hidden=\"true\""), "an svg that is read out");
-    assert_eq!(count("scope=\"col\""), 6 * count("<table>"));
+    // The script that refreshes a page looks for these.
+    for once in ["<section id=\"standing\"", "<div id=\"content\"", "class=\"facts\""] {
+        assert!(html.contains(once), "{once}");
+    }
+    assert_eq!(count("<table"), count("<caption"));
+    assert_eq!(count("<th "), count("scope="));
+    let is_hidden = |svg: &str| svg.split('>').next().unwrap_or_default().contains("aria-hidden");
+    assert!(html.split("<svg").skip(1).all(is_hidden), "an svg that is read out");
+    let ids: Vec<&str> = after(html, " id=\"");
+    let distinct: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), distinct.len(), "an id stands twice: {ids:?}");
+    for labelled in after(html, "aria-labelledby=\"") {
+        assert!(distinct.contains(labelled), "nothing is called {labelled}");
+    }
     assert!(!html.contains("style=") && !html.contains("onclick"), "the policy forbids these");
     assert!(!html.contains("http-equiv"));
+}
+
+/// What stands in quotes after each of these.
+fn after<'a>(html: &'a str, start: &str) -> Vec<&'a str> {
+    html.split(start).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
 
 #[test]
@@ -220,4 +257,148 @@ fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
         |[r, g, b]: [u8; 3]| 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
     let (a, b) = (luminance(a), luminance(b));
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+/// What is shown of a service, and of those that it is related to.
+fn service_page(engine: &Engine, name: &str, incidents: Option<&serde_json::Value>) -> String {
+    ServicePage::of(engine, name, incidents, NOW).expect("a service").render().expect("a page")
+}
+
+#[test]
+fn a_service_shows_its_objectives_probes_and_relations() {
+    let mut registry = fixture::service(
+        "registry",
+        "build",
+        "http://r.example/",
+        &[("availability", "99.9%", None), ("latency", "99%", Some(300))],
+    );
+    let on = |name: &str, impact| crate::model::catalog::Dependency {
+        need: 1,
+        of: vec![name.parse().expect("a name")],
+        impact,
+        common_cause_ppb: None,
+    };
+    registry.depends_on = vec![on("store", crate::model::catalog::Impact::Soft)];
+    let store = fixture::service("store", "data", "http://s.example/", &[("s", "99%", None)]);
+    let mut engine = fixture::engine(vec![registry, store]);
+    fixture::observe_all(&mut engine);
+    let html = service_page(&engine, "registry", None);
+    for part in [
+        "<a href=\"../slo/registry/latency\">",
+        "http://r.example/",
+        "<a href=\"../service/store\">store</a>",
+        "goes on with less",
+        "<a href=\"../team/build\">build</a>",
+        "History cannot be read",
+        "in 90 d",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let none = serde_json::json!({ "incidents": [] });
+    let html = service_page(&engine, "store", Some(&none));
+    assert!(
+        html.contains("service that needs this") && html.contains("<p class=\"nothing\">None.</p>")
+    );
+    assert!(html.contains("<a href=\"../service/registry\">registry</a>"), "{html}");
+    assert!(ServicePage::of(&engine, "nobody", None, NOW).is_none());
+}
+
+#[test]
+fn a_service_without_data_is_not_green() {
+    let html = service_page(&fixture::platform(), "object-store", None);
+    assert!(html.contains("badge no-data") && !html.contains("badge meeting"), "{html}");
+    let missed = service_page(&fixture::platform(), "postgres", None);
+    assert!(missed.contains("<section id=\"standing\" class=\"missed\""), "{missed}");
+}
+
+#[test]
+fn a_team_shows_what_it_owns_and_nothing_else() {
+    let held = fixture::held(fixture::platform());
+    let snapshot = Snapshot::of(&held.site);
+    let engine = held.site.engine();
+    let page = |team| TeamPage::of(&engine, &snapshot, team, NOW);
+    let html = page("platform-net").expect("a team").render().expect("a page");
+    assert_eq!(services(&html), ["ingress", "dns"]);
+    assert!(
+        between(&html, "<h1 id=\"headline\">", "</h1>").contains("ingress has no data"),
+        "{html}"
+    );
+    let problem = page("nobody").expect_err("no such team");
+    assert!(problem.detail.contains("platform-build, platform-data, platform-net"), "{problem:?}");
+}
+
+#[test]
+fn the_method_is_told_with_the_values_that_are_in_force() {
+    let engine = fixture::platform();
+    let settings = crate::model::Settings::default();
+    let page = |settings: &crate::model::Settings| {
+        MethodPage::of(engine.catalog(), settings).render().expect("a page")
+    };
+    let html = page(&settings);
+    for part in [
+        "Probes run from local, each on its own fixed grid, every 5 s, with 2 s to answer",
+        "Reasons: dns, connect, tls,",
+        "where an objective sets a latency (1 of 7 do)",
+        "for 7 of 7 objectives they do not count. ",
+        "99.999 %</th><td data-label=\"Over\">30 d</td><td data-label=\"Budget\"><span class=\"figure\">25.92 s",
+        "Policy workbook, of 7 objectives",
+        "<th scope=\"row\">1h/5m</th><td data-label=\"Tells\">page</td>",
+        "14.4x",
+        "nobody is told",
+        "No reference is configured",
+        "kept for 400 d",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let alertmanagers = vec!["http://am.example".to_owned()];
+    let html = page(&crate::model::Settings { alertmanagers, ..settings.clone() });
+    assert!(
+        html.contains("Alerts go from here to an Alertmanager, and again every 1 min"),
+        "{html}"
+    );
+}
+
+/// A monitor whose ledger stands like this.
+struct Keeping(LedgerState);
+
+impl SelfMetrics for Keeping {
+    fn write(&self, _: &mut Exposition) {}
+
+    fn reading(&self) -> OwnReading {
+        OwnReading { ledger: self.0.clone(), ..OwnReading::default() }
+    }
+}
+
+#[test]
+fn the_status_says_what_is_wrong_with_the_monitor_itself() {
+    let held = fixture::held(fixture::platform());
+    let mut site = held.site.clone();
+    let page = |site: &crate::serve::Site| StatusPage::of(site).render().expect("a page");
+    let standing = |html: &str| between(html, "<section id=\"standing\"", "</section>").to_owned();
+    // Nothing is ready yet.
+    let html = standing(&page(&site));
+    assert!(
+        html.contains("class=\"missed\"") && html.contains("not ready: history is read"),
+        "{html}"
+    );
+    held.ready.send_replace(Readiness::Ready);
+    let html = standing(&page(&site));
+    assert!(html.contains("class=\"meeting\"") && html.contains("does its work"), "{html}");
+    let failure = Some(ReloadFailure::Refused(vec!["a.yaml:1: <wrong>".to_owned()]).into());
+    let (sender, load) = tokio::sync::watch::channel(Load { success_at: NOW, failure });
+    site.load = load;
+    let html = page(&site);
+    assert!(standing(&html).contains("class=\"burning-slow\""), "{html}");
+    assert!(html.contains("<li>a.yaml:1: &#60;wrong&#62;</li>"), "{html}");
+    drop(sender);
+    let failing =
+        LedgerState { failing: Some("no space left".to_owned()), ..LedgerState::default() };
+    site.own = std::sync::Arc::new(Keeping(failing));
+    assert!(page(&site).contains("no space left"));
+    // Blindness is worse than anything else.
+    let mut engine = fixture::platform();
+    engine.see(Sight::CutOff(NOW.minus(Duration::from_secs(90))));
+    site.engine = std::sync::Arc::new(std::sync::RwLock::new(engine));
+    let html = standing(&page(&site));
+    assert!(html.contains("class=\"missed\"") && html.contains("is cut off"), "{html}");
 }

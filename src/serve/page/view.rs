@@ -147,13 +147,18 @@ fn work(state: &SloState) -> Vec<String> {
     Effect::ALL.into_iter().filter_map(words).collect()
 }
 
+/// A window in words.
+pub fn window_words(window: &Window) -> String {
+    match window {
+        Window::Rolling(length) => number::duration(*length),
+        Window::Calendar(calendar) => format!("each {calendar}"),
+    }
+}
+
 /// The objective in words.
 fn promise(slo: &Slo) -> String {
     let objective = number::percent_ppb(slo.objective.ppb());
-    let window = match &slo.window {
-        Window::Rolling(length) => number::duration(*length),
-        Window::Calendar(calendar) => format!("each {calendar}"),
-    };
+    let window = window_words(&slo.window);
     match slo.latency_under {
         Some(under) => {
             let under = number::duration(under);

@@ -215,6 +215,14 @@ async fn scrapes_are_negotiated_compressed_and_timed() {
     let n = text.lines().filter(|line| !line.starts_with('#')).count();
     assert_eq!(exposed.parse(), Ok(n));
 
+    let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                  encoding=delimited,*/*;q=0.2";
+    let answer = server.send("GET", "/metrics", &[("accept", native)]).await;
+    let kind = answer.header("content-type");
+    assert!(kind.starts_with("application/vnd.google.protobuf; proto="), "{kind}");
+    // Its first field is the family's name, behind the length of the whole.
+    assert_eq!(&answer.body[1..19], b"\x0a\x10nines_build_info");
+
     let headers = [("x-prometheus-scrape-timeout-seconds", "0")];
     let late = server.send("GET", "/metrics", &headers).await;
     assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -17,6 +17,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// A running Prometheus.
 pub struct Prometheus {
     address: SocketAddr,
+    features: &'static str,
     // Dropped in this order: the process before its directory.
     process: Option<Process>,
     dir: TempDir,
@@ -33,10 +34,19 @@ impl Prometheus {
 
     /// The same with more settings for each job, as in a YAML mapping on one line.
     pub fn scraping_with(jobs: &[(&str, String)], more: &str) -> Self {
+        Self::begin(jobs, more, "")
+    }
+
+    /// The same as [`Prometheus::scraping`], taking native histograms.
+    pub fn scraping_natively(jobs: &[(&str, String)]) -> Self {
+        Self::begin(jobs, "", "native-histograms")
+    }
+
+    fn begin(jobs: &[(&str, String)], more: &str, features: &'static str) -> Self {
         let (dir, address) = (scratch("prometheus"), ports::free());
         let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, config_text(jobs, more)).expect("a writable directory");
-        let mut prometheus = Prometheus { address, process: None, dir };
+        let mut prometheus = Prometheus { address, features, process: None, dir };
         prometheus.restart();
         prometheus
     }
@@ -56,6 +66,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
+            .arg(format!("--enable-feature={}", self.features))
             .arg("--log.level=warn");
         let mut process = Process::start("prometheus", &mut command, dir.path().join("log"));
         process.answers(&format!("http://{address}/-/ready"), START_LIMIT);

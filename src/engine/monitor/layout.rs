@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub patience: Duration,
     /// Where the last slot ends that was counted by somebody else.
     pub counted_until: Option<Timestamp>,
+    /// Slots due before this are promised, whatever is declared next.
+    pub promised_until: Option<Timestamp>,
 }
 
 /// An indicator that a line feeds, and which of its slots count there.
@@ -51,7 +53,8 @@ impl Line {
     pub fn new(series: SeriesId, step: Duration) -> Self {
         let roll = Roll::new(series, step, Vec::new());
         let (feeds, patience) = (Vec::new(), Duration::ZERO);
-        Line { roll, feeds, counted: false, patience, counted_until: None }
+        let (counted_until, promised_until) = (None, None);
+        Line { roll, feeds, counted: false, patience, counted_until, promised_until }
     }
 
     /// Says whether somebody else counts in place of this probe.

@@ -52,6 +52,14 @@ impl Engine {
         effects
     }
 
+    /// Slots of this series that are due before `until` are still to come, whatever is declared in
+    /// the next reload: of some of them more is known already than may be lost.
+    pub fn promise_slots(&mut self, series: SeriesId, until: Timestamp) {
+        if let Some(line) = self.line_of.get(&series) {
+            self.lines[*line].promised_until = Some(until);
+        }
+    }
+
     /// How often a firing alert is sent again from now on.
     pub fn resend_every(&mut self, delay: Duration) {
         self.options.resend_delay = delay;
@@ -78,9 +86,10 @@ impl Engine {
                     lines.remove(&series).unwrap_or_else(|| Line::new(series, probe.interval));
                 line.count_by(probe);
                 let was = probes.remove(&series);
-                let stays = was.as_ref().is_some_and(|w| w.probe.interval == probe.interval);
-                if !stays {
-                    let grid = Grid::of(probe, &self.options.vantage);
+                let grid = Grid::of(probe, &self.options.vantage);
+                let known = was.as_ref().map(|was| Grid::of(&was.probe, &self.options.vantage));
+                let at = line.promised_until.take().map_or(at, |until| until.max(at));
+                if known != Some(grid) {
                     let first = grid.first_due_at_or_after(at);
                     let change = Change {
                         before: micros(line.roll.step()).unsigned_abs(),
@@ -101,6 +110,7 @@ impl Engine {
             }
         }
         for (series, mut line) in lines {
+            let at = line.promised_until.take().map_or(at, |until| until.max(at));
             if probes.contains_key(&series) {
                 line.roll.end(at);
             }

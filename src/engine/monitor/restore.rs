@@ -12,8 +12,9 @@ use super::{Effect, Engine};
 use crate::engine::alert::{self, Life};
 use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
-use crate::engine::roll::SLICE;
+use crate::engine::roll::{Roll, SLICE};
 use crate::engine::state::Account;
+use crate::model::time::micros;
 use crate::model::{
     Observation, Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason, Verdict,
 };
@@ -59,6 +60,26 @@ impl Change {
     pub fn record(&self, series: SeriesId) -> Record {
         let json = serde_json::to_string(self).expect("a struct of numbers always becomes JSON");
         Record::State { name: format!("{GRID}{}", series.0), json }
+    }
+
+    /// What a start at `now` changes, whose first slot is due at `first`, where history was made
+    /// on another grid and does not say so yet.
+    fn at_start(roll: &Roll, first: Timestamp, step: Duration, now: Timestamp) -> Option<Self> {
+        let next = roll.next_due()?;
+        let apart = first.since(next).as_micros();
+        let goes_on = next <= first && apart.is_multiple_of(step.as_micros().max(1));
+        if roll.step() == step && (goes_on || roll.turn_ahead().is_some()) {
+            return None;
+        }
+        let last = roll.last_due();
+        let after = last.map_or(now, |last| now.max(last.plus(Duration::from_micros(1))));
+        let before = last.map_or(step, |last| next.since(last));
+        Some(Change {
+            before: micros(before).unsigned_abs(),
+            at: after.min(first).micros(),
+            first: first.micros(),
+            step: micros(step).unsigned_abs(),
+        })
     }
 
     fn read(name: &str, json: &str) -> Option<(SeriesId, Change)> {
@@ -235,12 +256,16 @@ impl Engine {
         for probe in 0..self.probes.len() {
             let declared = &self.probes[probe].probe;
             let (until, interval) = (first_due(declared), declared.interval);
+            let series = self.probes[probe].series;
             let roll = &mut self.lines[probe].roll;
+            effects.extend(
+                Change::at_start(roll, until, interval, now)
+                    .map(|change| Effect::Append(change.record(series))),
+            );
             if roll.step() != interval {
                 roll.turn(now, until, interval);
             }
             let taken = roll.close_gap(until, UnknownReason::NotRunning);
-            let series = self.probes[probe].series;
             for gap in &taken.lost {
                 self.count_unknown(probe, gap);
                 self.stats.not_running += u64::from(gap.n);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::tests::{at, catalog, engine, keep, observation, restore};
 use super::*;
+use crate::engine::schedule::Grid;
 use crate::model::catalog::UnknownPolicy;
 use crate::model::{Catalog, ShortThreshold};
 
@@ -95,4 +96,47 @@ fn history_ends_with_the_last_slot_of_a_probe_that_is_not_declared_any_more() {
     let after = at(10).plus(Duration::from_micros(1));
     assert_eq!(gone.resume_at(at(-3_600)), after, "the clock has gone back");
     assert_eq!(gone.resume_at(at(11)), at(11));
+}
+
+fn every(seconds: u64) -> Arc<Catalog> {
+    catalog([seconds, seconds], UnknownPolicy::Exclude, ShortThreshold::Same)
+}
+
+#[test]
+fn slots_of_a_shorter_interval_are_accounted_for_though_nothing_of_them_was_kept() {
+    let hourly = every(3_600);
+    let mut records = Vec::new();
+    let mut first = engine(&hourly);
+    keep(&mut records, first.start(|_| at(0), at(0)));
+    let mut effects = Vec::new();
+    for series in [1, 2] {
+        first.observe(observation(series, 0, Verdict::Good, 1), &mut effects);
+    }
+    effects.extend(first.tick(at(700)));
+    keep(&mut records, effects);
+    assert!(records.iter().any(|record| matches!(record, Record::Slice(_))), "it is in a slice");
+    // Each of these lives is killed before anything but its beginning is durable.
+    for from in [710, 720] {
+        let mut lost = Vec::new();
+        let begun = restore(engine(&both()), &records).start(|_| at(from), at(from));
+        keep(&mut records, begun);
+        live(&both(), &mut lost, (from, from + 5));
+    }
+    let last = live(&both(), &mut records, (730, 735));
+    let expect = Tally { good: 2 * (1 + 5), unknown: 2 * 20, ..Tally::ZERO };
+    assert_eq!(totals(&last), expect);
+}
+
+#[test]
+fn a_reload_and_then_a_restart_with_another_interval_lose_no_slot_to_the_next_restart() {
+    let mut records = Vec::new();
+    let mut first = live(&both(), &mut records, (200, 300));
+    let numbers = first.series_of();
+    keep(&mut records, first.reload(every(60), &numbers, at(300)));
+    live(&both(), &mut records, (330, 340));
+    let last = live(&both(), &mut records, (360, 365));
+    let due = |probe: &Probe| Grid::of(probe, "here").first_due_at_or_after(at(300)) < at(330);
+    let in_between = every(60).probes().filter(|probe| due(probe)).count() as u64;
+    let (good, unknown) = (2 * (100 + 10 + 5), 2 * 20 + in_between);
+    assert_eq!(totals(&last), Tally { good, unknown, ..Tally::ZERO });
 }

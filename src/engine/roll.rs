@@ -161,6 +161,32 @@ impl Roll {
         self.turns.push_back(Turn { at, first, step });
     }
 
+    /// Goes on, as [`Roll::turn`] does, with a series that ended before all of its slots were
+    /// known: those from `next` up to `at` are unknown, on the grid that begins then.
+    pub fn come_back(
+        &mut self,
+        next: Timestamp,
+        (at, first): (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Taken {
+        if self.is_complete() {
+            (self.since, self.step) = (None, step);
+            self.next_due = Some(self.on_grid_of(first, next));
+        }
+        self.turn(at, first, step);
+        let lost = self.fill(at, UnknownReason::NotRunning);
+        Taken { accepted: lost.clone(), lost, duplicate: false }
+    }
+
+    /// All slots due before `end` are accounted for, though history no longer holds any of them.
+    pub fn remember_until(&mut self, end: Timestamp) {
+        if self.last_due.is_none() {
+            let last = Timestamp::from_micros(end.micros().saturating_sub(1));
+            (self.last_due, self.next_due) = (Some(last), Some(end));
+            self.pass_turns();
+        }
+    }
+
     /// No slot is due from `at` on.
     pub fn end(&mut self, at: Timestamp) {
         self.turn(at, NEVER, self.step());

@@ -36,6 +36,9 @@ pub(super) struct Line {
     pub counted_until: Option<Timestamp>,
     /// Slots due before this are promised, whatever is declared next.
     pub promised_until: Option<Timestamp>,
+    /// Of one that ended with a process before this one, the first slot that is not known: it may
+    /// have been promised.
+    pub torn_at: Option<Timestamp>,
 }
 
 /// An indicator that a line feeds, and which of its slots count there.
@@ -54,7 +57,8 @@ impl Line {
         let roll = Roll::new(series, step, Vec::new());
         let (feeds, patience) = (Vec::new(), Duration::ZERO);
         let (counted_until, promised_until) = (None, None);
-        Line { roll, feeds, counted: false, patience, counted_until, promised_until }
+        let (counted, torn_at) = (false, None);
+        Line { roll, feeds, counted, patience, counted_until, promised_until, torn_at }
     }
 
     /// Says whether somebody else counts in place of this probe.

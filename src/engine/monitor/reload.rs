@@ -15,6 +15,7 @@ use crate::engine::alert;
 use crate::engine::identity;
 use crate::engine::revision::{Revised, Revision};
 use crate::engine::schedule::Grid;
+use crate::engine::slices::Slices;
 use crate::engine::state::{Account, ProbeState, SloState};
 use crate::model::time::micros;
 use crate::model::{Catalog, ProbeId, SeriesId, Service, Slo, SloId, Timestamp};
@@ -89,6 +90,7 @@ impl Engine {
                 let grid = Grid::of(probe, &self.options.vantage);
                 let known = was.as_ref().map(|was| Grid::of(&was.probe, &self.options.vantage));
                 let at = line.promised_until.take().map_or(at, |until| until.max(at));
+                let mut torn = None;
                 if known != Some(grid) {
                     let first = grid.first_due_at_or_after(at);
                     let change = Change {
@@ -97,7 +99,11 @@ impl Engine {
                         first: first.micros(),
                         step: micros(probe.interval).unsigned_abs(),
                     };
-                    line.roll.turn(at, first, probe.interval);
+                    let (roll, step) = (&mut line.roll, probe.interval);
+                    match line.torn_at.take() {
+                        Some(next) => torn = Some(roll.come_back(next, (at, first), step)),
+                        None => roll.turn(at, first, step),
+                    }
                     effects.push(Effect::Append(change.record(series)));
                     disturbed.push(series);
                 }
@@ -106,7 +112,11 @@ impl Engine {
                 state.probe = probe.clone();
                 state.counters.measure_by(&layout::thresholds(probe, &service.slos));
                 self.probes.push(state);
-                self.add_line(line);
+                let line = self.add_line(line);
+                if let Some(taken) = torn {
+                    self.not_running(line, &taken, effects);
+                    self.slice_anew(series);
+                }
             }
         }
         for (series, mut line) in lines {
@@ -117,6 +127,13 @@ impl Engine {
             self.add_line(line);
         }
         disturbed
+    }
+
+    /// Slices that this series is part of are made anew from the slots.
+    fn slice_anew(&mut self, series: SeriesId) {
+        for state in self.slos.iter_mut().filter(|s| s.account.series.contains(&series)) {
+            state.slices = state.slices.as_ref().map(|_| Slices::default());
+        }
     }
 
     /// Exchanges SLOs.

@@ -12,7 +12,7 @@ use super::{Effect, Engine};
 use crate::engine::alert::{self, Life};
 use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
-use crate::engine::roll::{Roll, SLICE};
+use crate::engine::roll::{Roll, SLICE, Taken};
 use crate::engine::state::Account;
 use crate::model::time::micros;
 use crate::model::{
@@ -106,6 +106,15 @@ pub(super) struct KeptTotals {
     /// What epochs saw of which not everything is brought back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     epochs: Vec<KeptEpoch>,
+}
+
+impl KeptTotals {
+    /// Up to when every slot of each series is in it, in microseconds.
+    fn ends(&self) -> BTreeMap<u32, i64> {
+        let whole = self.totals.iter().map(|(series, ..)| *series);
+        let all = whole.chain(self.ruled.iter().map(|(series, ..)| *series));
+        all.map(|series| (series, self.ended.get(&series).copied().unwrap_or(self.at))).collect()
+    }
 }
 
 impl Engine {
@@ -232,11 +241,17 @@ impl Engine {
     pub fn finish_restore(&mut self) {
         self.settle();
         self.hand_over(Engine::accept_restored);
+        let ended = self.kept.totals.as_ref().map(KeptTotals::ends).unwrap_or_default();
         for line in 0..self.lines.len() {
             self.accept_restored(line);
+            let roll = &mut self.lines[line].roll;
+            if let Some(end) = ended.get(&roll.series().0) {
+                roll.remember_until(Timestamp::from_micros(*end));
+            }
             if line >= self.probes.len() {
-                let roll = &mut self.lines[line].roll;
-                roll.end(roll.next_due().unwrap_or(Timestamp::MIN));
+                let next = roll.next_due();
+                roll.end(next.unwrap_or(Timestamp::MIN));
+                self.lines[line].torn_at = next;
             }
         }
         self.apply_totals();
@@ -266,12 +281,7 @@ impl Engine {
                 roll.turn(now, until, interval);
             }
             let taken = roll.close_gap(until, UnknownReason::NotRunning);
-            for gap in &taken.lost {
-                self.count_unknown(probe, gap);
-                self.stats.not_running += u64::from(gap.n);
-                effects.push(Effect::Append(Record::Gap(series, *gap)));
-            }
-            self.feed(probe, &taken.accepted, None);
+            self.not_running(probe, &taken, &mut effects);
         }
         self.promise(now, &mut effects);
         effects.extend(self.amend(now));
@@ -280,6 +290,17 @@ impl Engine {
         self.watchdog.life.fired_at.get_or_insert(now.micros());
         self.last_slice = Some(now.floor(SLICE));
         effects
+    }
+
+    /// Takes in slots of a line that nobody watched.
+    pub(super) fn not_running(&mut self, line: usize, taken: &Taken, effects: &mut Vec<Effect>) {
+        let series = self.lines[line].roll.series();
+        for gap in &taken.lost {
+            self.count_unknown(line, gap);
+            self.stats.not_running += u64::from(gap.n);
+            effects.push(Effect::Append(Record::Gap(series, *gap)));
+        }
+        self.feed(line, &taken.accepted, None);
     }
 
     /// Notes what is promised from this start on, where that is not what was promised before.

@@ -140,3 +140,63 @@ fn a_reload_and_then_a_restart_with_another_interval_lose_no_slot_to_the_next_re
     let (good, unknown) = (2 * (100 + 10 + 5), 2 * 20 + in_between);
     assert_eq!(totals(&last), Tally { good, unknown, ..Tally::ZERO });
 }
+
+/// What a ledger still hands back to a process that starts at this second.
+fn remembered(records: &[Record], now: i64, engine: &Engine) -> Vec<Record> {
+    let since = at(now).minus(engine.memory());
+    let recent = |record: &&Record| match record {
+        Record::Slice(slice) => slice.end > since,
+        _ => true,
+    };
+    records.iter().filter(recent).cloned().collect()
+}
+
+#[test]
+fn slots_up_to_the_start_without_their_probe_count_whenever_it_comes_back() {
+    let mut records = Vec::new();
+    live(&both(), &mut records, (0, 1_000));
+    let mut gone = live(&first_only(), &mut records, (1_010, 1_300));
+    let (good, unknown) = (2_000 - 50 + 290, 50 + 2 * 10);
+    // Back by a reload.
+    let numbers = engine(&both()).series_of();
+    gone.reload(both(), &numbers, at(1_300));
+    let again = both();
+    let second = again.probes().nth(1).expect("two");
+    let due = Grid::of(second, "here").first_due_at_or_after(at(1_300));
+    let mut effects = Vec::new();
+    let seen = |series, due| Observation { due, ..observation(series, 0, Verdict::Good, 1) };
+    for (series, due) in [(1, at(1_300)), (2, due), (1, at(1_301))] {
+        gone.observe(seen(series, due), &mut effects);
+    }
+    gone.tick(at(1_301));
+    // The second probe was promised until 1010, when a process without it began.
+    assert_eq!(totals(&gone), Tally { good: good + 2, unknown, ..Tally::ZERO });
+    // Back by a restart: soon, and when memory no longer reaches back to its last slot.
+    for down in [100, 5 * 86_400] {
+        let from = 1_300 + down;
+        let mut known = remembered(&records, from, &gone);
+        let back = live(&both(), &mut known, (from, from + 5));
+        let unknown = unknown + u64::try_from(down).expect("ahead");
+        assert_eq!(totals(&back), Tally { good: good + 10, unknown, ..Tally::ZERO }, "{down}");
+    }
+}
+
+#[test]
+fn a_time_without_a_process_is_unknown_however_long_it_was() {
+    for down in [3_600, 5 * 86_400] {
+        let mut records = Vec::new();
+        let before = live(&both(), &mut records, (200, 1_200));
+        let from = 1_200 + down;
+        let mut known = remembered(&records, from, &before);
+        // All of it is in slices, which are too old after days.
+        known.retain(|record| matches!(record, Record::Slice(_) | Record::State { .. }));
+        let after = live(&both(), &mut known, (from, from + 5));
+        let missed = 2 * u64::try_from(down).expect("ahead");
+        assert_eq!(totals(&before).good, 2 * 1_000, "up to a full ten minutes");
+        let expect = Tally { good: 2 * 1_005, unknown: missed, ..Tally::ZERO };
+        assert_eq!(totals(&after), expect, "{down}");
+        let status = after.slo("svc/both").and_then(|state| state.status.as_ref());
+        let window = Tally { good: 2 * 5, unknown: 2 * 295, ..Tally::ZERO };
+        assert_eq!(status.map(|status| status.tally), Some(window), "{down}");
+    }
+}

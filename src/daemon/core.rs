@@ -34,6 +34,8 @@ pub struct Swap {
     pub catalog: Arc<Catalog>,
     /// The series of every probe.
     pub series: BTreeMap<ProbeId, SeriesId>,
+    /// Up to when slots are promised of which results were taken.
+    pub promised: BTreeMap<SeriesId, Timestamp>,
     /// How often a firing alert is sent again.
     pub resend_delay: Duration,
     /// How long history is kept.
@@ -104,6 +106,9 @@ impl Core {
     fn swap(&mut self, swap: Swap) {
         let at = self.clock.now().plus(LEAD);
         let mut engine = self.engine();
+        for (series, until) in swap.promised {
+            engine.promise_slots(series, until);
+        }
         let effects = engine.reload(swap.catalog, &swap.series, at);
         engine.resend_every(swap.resend_delay);
         drop(engine);

@@ -361,9 +361,13 @@ fn resume_sources(
     let mut orders = Vec::new();
     for (series, probe) in probes(engine, series) {
         let kept = of_sources.remove(&format!("{}{}", source::STATE, probe.id));
-        let same = engine.step(series) == Some(probe.interval);
-        let history = (engine.next_due(series).filter(|_| same), engine.counted_until(series));
-        let resumed = source::resume(&(series, probe), kept, history, now);
+        let past = source::Past {
+            next: engine.next_due(series),
+            turn: engine.turn_ahead(series),
+            step: engine.step(series).unwrap_or(probe.interval),
+            counted_until: engine.counted_until(series),
+        };
+        let resumed = source::resume(&(series, probe), kept, &past, now);
         let Some((order, runs)) = resumed else { continue };
         for run in runs {
             engine.count(Counted { series, run, state: None }, effects);

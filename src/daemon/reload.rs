@@ -228,9 +228,12 @@ impl Reloader {
         let ended = || ReloadFailure::Failed("the engine has ended".to_owned());
         let notifier = renewed.as_ref().unwrap_or(&self.notifier).as_ref().map(Notifier::handle);
         let (done, begins) = oneshot::channel();
+        // Nothing is taken any more for what ends, so all of it is known.
+        let promised = self.sources.make_way(&probes, &servers).await;
         let swap = Swap {
             catalog: Arc::clone(catalog),
             series: probes.iter().map(|(series, probe)| (probe.id.clone(), *series)).collect(),
+            promised,
             resend_delay: settings.resend_delay,
             retention: settings.retention,
             notifier,

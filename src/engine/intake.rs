@@ -1,7 +1,8 @@
 //! Results that others send: into open slots, each delivery once, until a slot is closed.
 //!
 //! What it keeps true: a delivery is taken as a whole or not at all; under one key once, for as
-//! long as any of its slots could still count it; a slot that is closed never changes. Pure: it
+//! long as any of its slots could still count it; a slot that is closed never changes; another
+//! length of slots leaves those with results as they are, until they are in history. Pure: it
 //! keeps nothing itself, and answers with what must be kept.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::fnv_1a;
 use crate::model::time::{format_duration, micros};
-use crate::model::{Counts, Timestamp, UnknownReason, Verdict};
+use crate::model::{Counts, Run, Timestamp, UnknownReason, Verdict};
 
 /// Most keys that are remembered. The oldest whose slots are closed goes first; a key with an
 /// open slot is never forgotten.
@@ -71,6 +72,9 @@ pub enum Taken {
     Before,
 }
 
+/// Results by when their slot is due, in microseconds: good, bad and unknown.
+type Slots = BTreeMap<i64, [u32; 3]>;
+
 /// The open slots of one SLO.
 #[derive(Clone, Debug)]
 pub struct Intake {
@@ -85,12 +89,30 @@ struct Kept {
     step: i64,
     /// Slots due before this are closed, in microseconds.
     closed: i64,
-    /// Good, bad and unknown of each slot with results, by when it is due.
-    slots: BTreeMap<i64, [u32; 3]>,
+    /// Each slot with results.
+    slots: Slots,
     /// Deliveries by their key.
     keys: BTreeMap<String, Key>,
     /// The number of the next delivery.
     next: u64,
+    /// Where the first slot of this length is due, if there was another one before.
+    #[serde(default)]
+    from: i64,
+    /// When the last of all results came about; none if that was not kept.
+    #[serde(default)]
+    latest: Option<i64>,
+    /// Slots of other lengths, oldest first, until the ledger has them for sure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Before>,
+}
+
+/// Slots of a length that came to an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Before {
+    step: i64,
+    /// All of them are due before this.
+    until: i64,
+    slots: Slots,
 }
 
 /// A delivery: its number, a hash of what it held, and when its last slot is due.
@@ -106,10 +128,65 @@ impl Intake {
         Intake { step, kept: Kept { step: micros(step), closed: open.micros(), ..kept } }
     }
 
-    /// From where on slots were open when this was kept; none if they had another length.
-    pub fn open_since(step: Duration, kept: &str) -> Option<Timestamp> {
+    /// What was kept, whatever the length of its slots; none if it cannot be read.
+    pub fn read(kept: &str) -> Option<Self> {
         let kept: Kept = serde_json::from_str(kept).ok()?;
-        (kept.step == micros(step)).then(|| Timestamp::from_micros(kept.closed))
+        Some(Intake { step: Duration::from_micros(kept.step.unsigned_abs()), kept })
+    }
+
+    /// How long slots are.
+    pub fn step(&self) -> Duration {
+        self.step
+    }
+
+    /// Slots due before this are closed.
+    pub fn closed(&self) -> Timestamp {
+        Timestamp::from_micros(self.kept.closed)
+    }
+
+    /// When the first slot of this length is due, if there was another one before.
+    pub fn begins(&self) -> Timestamp {
+        Timestamp::from_micros(self.kept.from)
+    }
+
+    /// The moment after the last slot from `next` on, of this length, that has results.
+    pub fn promised_until(&self, next: Timestamp) -> Option<Timestamp> {
+        let last = *self.kept.slots.range(next.micros()..).next_back()?.0;
+        Some(Timestamp::from_micros(last + 1))
+    }
+
+    /// The moment after the last slot that is closed, or has results. It lies ahead for as long as
+    /// a sender's clock was, or for as long as ours went back in a restart.
+    pub fn ends(&self) -> Timestamp {
+        let closed = self.kept.closed.saturating_sub(self.kept.step);
+        let before = self.kept.before.iter().map(|before| &before.slots);
+        let with_results =
+            before.chain([&self.kept.slots]).filter_map(|slots| slots.keys().next_back());
+        let last = with_results.copied().fold(closed, i64::max);
+        Timestamp::from_micros(last.saturating_add(1))
+    }
+
+    /// Goes on with slots of another length, the first of them due at `first`; those before are
+    /// due before `at`, all that have results among them. Which deliveries were taken stays
+    /// known.
+    #[must_use]
+    pub fn turn(self, at: Timestamp, first: Timestamp, step: Duration) -> Self {
+        let Kept { step: length, slots, keys, next, latest, mut before, .. } = self.kept;
+        if !slots.is_empty() {
+            before.push(Before { step: length, until: at.micros(), slots });
+        }
+        // What came with a key may lie anywhere in its slot, but not after all that was taken.
+        let moved = |(name, Key(number, held, due)): (String, Key)| {
+            let last = latest.unwrap_or(i64::MAX).min(due.saturating_add(length - 1));
+            (name, Key(number, held, Timestamp::from_micros(last).floor(step).micros()))
+        };
+        let keys = keys.into_iter().map(moved).collect();
+        let (slots, closed, from) = (Slots::new(), first.micros(), first.micros());
+        let step_kept = micros(step);
+        Intake {
+            step,
+            kept: Kept { step: step_kept, closed, slots, keys, next, from, latest, before },
+        }
     }
 
     /// What must be kept before a delivery is acknowledged, JSON.
@@ -141,6 +218,12 @@ impl Intake {
         self.kept.keys.insert(key, Key(self.kept.next, held, last));
         self.kept.next += 1;
         self.kept.slots.extend(slots);
+        let latest = sent.iter().map(|result| result.to.micros()).max();
+        let none_before = self.kept.next == 1;
+        self.kept.latest = match self.kept.latest {
+            None if !none_before => None,
+            known => known.max(latest),
+        };
         Ok(Taken::Now)
     }
 
@@ -180,27 +263,71 @@ impl Intake {
     pub fn close(&mut self, due: Timestamp) -> Verdict {
         self.kept.closed = self.kept.closed.max(due.plus(self.step).micros());
         let held_since = self.kept.closed - micros(CLOSED_KEPT + 2 * self.step);
-        let verdict = self.verdict(due);
+        let verdict = verdict(self.kept.slots.get(&due.micros()));
         self.kept.slots.retain(|due, _| *due >= held_since);
+        self.kept.before.retain(|before| before.until >= held_since);
         verdict
     }
 
-    /// What was sent for a slot, or that nothing was.
-    fn verdict(&self, due: Timestamp) -> Verdict {
-        match self.kept.slots.get(&due.micros()) {
-            Some([good, bad, unknown]) => {
-                Verdict::Counted(Counts { good: *good, bad: *bad, unknown: *unknown })
-            }
-            None => Verdict::Unknown(UnknownReason::Source),
-        }
+    /// Every slot of this length that is due in `[from, to)`, of which `from` is one, with what
+    /// was sent for it; `reason` says why the others are unknown.
+    pub fn runs(&self, from: Timestamp, to: Timestamp, reason: UnknownReason) -> Vec<Run> {
+        runs(&self.kept.slots, self.step, (from, to), reason)
     }
 
-    /// The slots with results that are due in `[from, to)`, in order.
-    pub fn slots(&self, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Verdict)> {
-        let range = self.kept.slots.range(from.micros()..to.micros().max(from.micros()));
-        let at = |(due, _): (&i64, _)| Timestamp::from_micros(*due);
-        range.map(at).map(|due| (due, self.verdict(due))).collect()
+    /// The same of slots of other lengths, from `next` on, which is one of the first length that
+    /// lasted longer; up to the last one that has results.
+    pub fn runs_before(&self, next: Timestamp, reason: UnknownReason) -> Vec<Run> {
+        let (mut all, mut begin) = (Vec::new(), Some(next.micros()));
+        for Before { step, until: end, slots } in &self.kept.before {
+            let end = *end;
+            if end <= next.micros() {
+                continue;
+            }
+            let mut with_results = slots.range(next.micros()..end).map(|(due, _)| *due);
+            // Of a length that came after it, what had no results is not told apart from nothing.
+            let Some(first) = begin.take().or_else(|| with_results.next()) else { continue };
+            let Some((last, _)) = slots.range(first..end).next_back() else { continue };
+            let reach = [first, last + 1].map(Timestamp::from_micros);
+            let step = Duration::from_micros(step.unsigned_abs());
+            all.extend(runs(slots, step, (reach[0], reach[1]), reason));
+        }
+        all
     }
+}
+
+/// What was sent for a slot, or that nothing was.
+fn verdict(slot: Option<&[u32; 3]>) -> Verdict {
+    match slot {
+        Some([good, bad, unknown]) => {
+            Verdict::Counted(Counts { good: *good, bad: *bad, unknown: *unknown })
+        }
+        None => Verdict::Unknown(UnknownReason::Source),
+    }
+}
+
+/// Every slot due in `[from, to)`, `step` after each other.
+fn runs(
+    slots: &Slots,
+    step: Duration,
+    (from, to): (Timestamp, Timestamp),
+    reason: UnknownReason,
+) -> Vec<Run> {
+    let (mut runs, mut next) = (Vec::new(), from);
+    let known = slots.range(from.micros()..to.micros().max(from.micros()));
+    let known = known.map(|(due, slot)| (Timestamp::from_micros(*due), Some(verdict(Some(slot)))));
+    for (due, counted) in known.chain([(to, None)]) {
+        let n = due.since(next).as_micros().div_ceil(step.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if n > 0 {
+            let verdict = Verdict::Unknown(reason);
+            runs.push(Run { start: next, step, n, verdict, class: 0 });
+        }
+        let Some(verdict) = counted else { continue };
+        runs.push(Run { start: due, step, n: 1, verdict, class: 0 });
+        next = due.plus(step);
+    }
+    runs
 }
 
 fn add(so_far: [u32; 3], more: Counts) -> Option<[u32; 3]> {

@@ -222,6 +222,12 @@ impl Engine {
         self.line_of.get(&series).and_then(|line| self.lines[*line].roll.next_due())
     }
 
+    /// Where the slots of another grid begin after [`Engine::next_due`], if they do: from when on,
+    /// and the first of them.
+    pub fn turn_ahead(&self, series: SeriesId) -> Option<(Timestamp, Timestamp)> {
+        self.line_of.get(&series).and_then(|line| self.lines[*line].roll.turn_ahead())
+    }
+
     /// What an SLO is judged by: its slots, or the slices of them.
     fn judged<'a>(&'a self, state: &'a SloState) -> Histories<'a> {
         let slots = self.histories(state);

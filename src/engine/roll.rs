@@ -71,6 +71,8 @@ struct Slots {
     verdict: Verdict,
     latency: Option<Duration>,
     step: Duration,
+    /// Whether the step may have been another one when this was kept.
+    guessed: bool,
     n: u32,
 }
 
@@ -129,6 +131,11 @@ impl Roll {
         self.turns.back().map_or(self.step, |turn| turn.step)
     }
 
+    /// Where the grid changes next, and the first slot after that.
+    pub fn turn_ahead(&self) -> Option<(Timestamp, Timestamp)> {
+        self.turns.front().map(|turn| (turn.at, turn.first))
+    }
+
     /// Whether no slot is due after those that are accounted for.
     pub fn is_complete(&self) -> bool {
         self.next_due == Some(NEVER)
@@ -152,6 +159,32 @@ impl Roll {
     pub fn recall(&mut self, before: Duration, at: Timestamp, first: Timestamp, step: Duration) {
         self.step = before;
         self.turns.push_back(Turn { at, first, step });
+    }
+
+    /// Goes on, as [`Roll::turn`] does, with a series that ended before all of its slots were
+    /// known: those from `next` up to `at` are unknown, on the grid that begins then.
+    pub fn come_back(
+        &mut self,
+        next: Timestamp,
+        (at, first): (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Taken {
+        if self.is_complete() {
+            (self.since, self.step) = (None, step);
+            self.next_due = Some(self.on_grid_of(first, next));
+        }
+        self.turn(at, first, step);
+        let lost = self.fill(at, UnknownReason::NotRunning);
+        Taken { accepted: lost.clone(), lost, duplicate: false }
+    }
+
+    /// All slots due before `end` are accounted for, though history no longer holds any of them.
+    pub fn remember_until(&mut self, end: Timestamp) {
+        if self.last_due.is_none() {
+            let last = Timestamp::from_micros(end.micros().saturating_sub(1));
+            (self.last_due, self.next_due) = (Some(last), Some(end));
+            self.pass_turns();
+        }
     }
 
     /// No slot is due from `at` on.
@@ -186,13 +219,13 @@ impl Roll {
     /// Hands in slots in a row that nobody observed, with the verdict that says why.
     pub fn miss(&mut self, run: Run) -> Taken {
         let run = self.clip(run);
-        let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
-        self.take(run.start, slots)
+        self.take(run.start, Slots::of(run))
     }
 
     fn one(&self, observation: &Observation) -> Slots {
         let (verdict, latency) = (observation.verdict, observation.latency);
-        Slots { verdict, latency, step: self.grid_of(observation.due).1, n: 1 }
+        let (_, step, _) = self.grid_of(observation.due);
+        Slots { verdict, latency, step, guessed: false, n: 1 }
     }
 
     /// The grid on which a slot would be due at `due`: the first point of it, if another grid
@@ -231,6 +264,7 @@ impl Roll {
             }
             let (due, slots) = entry.remove_entry();
             taken.accepted.push(self.accept(due, slots));
+            self.pass_turns();
         }
     }
 
@@ -267,6 +301,7 @@ impl Roll {
         }
         let waiting = self.restore_waiting(Some(until));
         taken.accepted.extend(waiting);
+        self.pass_turns();
         if self.turns.is_empty() {
             self.next_due = self.next_due.map(|next| self.on_grid_of(until, next));
         }
@@ -307,6 +342,7 @@ impl Roll {
             let verdict = Verdict::Unknown(reason);
             let run = Run { start, step: self.step, n, verdict, class: 0 };
             filled.push(self.append(run));
+            self.pass_turns();
         }
         filled
     }
@@ -315,26 +351,29 @@ impl Roll {
     pub fn restore_run(&mut self, run: Run) -> Vec<Run> {
         let mut accepted = self.restore_waiting(Some(run.start));
         accepted.extend(self.unknown_part(run).map(|run| self.append(run)));
+        self.leave_turns_behind();
         accepted
     }
 
     /// Takes stored slots that nobody observed. They wait for the end: after the disk refused to
     /// take anything for a while, failures were kept before successes that are much older.
     pub fn restore_gap(&mut self, run: Run) {
-        let slots = Slots { verdict: run.verdict, latency: None, step: run.step, n: run.n };
-        self.early.insert(run.start, slots);
+        self.early.insert(run.start, Slots::of(run));
     }
 
     /// Takes a stored result, which waits as well. The interval may have been another one when it
     /// was made, so nothing is concluded from distances: gaps have been stored as gaps.
     pub fn restore_slot(&mut self, due: Timestamp, verdict: Verdict, latency: Option<Duration>) {
-        let (_, step, _) = self.grid_of(due);
-        self.early.insert(due, Slots { verdict, latency, step, n: 1 });
+        let (point, step, _) = self.grid_of(due);
+        let guessed = point.is_none();
+        self.early.insert(due, Slots { verdict, latency, step, guessed, n: 1 });
     }
 
     /// Accepts every restored slot, in the order of their due times.
     pub fn finish_restore(&mut self) -> Vec<Run> {
-        self.restore_waiting(None)
+        let accepted = self.restore_waiting(None);
+        self.pass_turns();
+        accepted
     }
 
     /// Accepts restored slots, those due before `until` if that is given.
@@ -347,7 +386,7 @@ impl Roll {
             let Some((due, mut slots)) = self.early.pop_first() else { break };
             // The step that makes single slots meet, if the interval was shorter then.
             let before = self.last_due.map(|last| due.since(last));
-            if slots.n == 1 && before.is_some_and(|gap| !gap.is_zero() && gap < slots.step) {
+            if slots.guessed && before.is_some_and(|gap| !gap.is_zero() && gap < slots.step) {
                 slots.step = before.unwrap_or(slots.step);
             }
             let Slots { verdict, step, n, .. } = slots;
@@ -357,8 +396,20 @@ impl Roll {
                 Some(_) => accepted.push(self.accept(due, slots)),
                 None => {}
             }
+            self.leave_turns_behind();
         }
         accepted
+    }
+
+    /// History that is taken back has come to slots after a turn. Where its last slot would end
+    /// tells nothing: after another turn, which nobody recalls, more may come before this one.
+    fn leave_turns_behind(&mut self) {
+        while let Some(turn) = self.turns.front().copied()
+            && self.last_due.is_some_and(|last| last >= turn.at)
+        {
+            (self.since, self.step) = (Some(turn.first), turn.step);
+            self.turns.pop_front();
+        }
     }
 
     /// The slots of a run that are not accounted for yet.
@@ -381,7 +432,7 @@ impl Roll {
     }
 
     fn accept(&mut self, due: Timestamp, slots: Slots) -> Run {
-        let Slots { verdict, latency, step, n } = slots;
+        let Slots { verdict, latency, step, n, .. } = slots;
         let class = match (verdict, latency) {
             (Verdict::Good, Some(latency)) => self.class(latency),
             (Verdict::Good, None) if !self.thresholds.is_empty() => UNMEASURED,
@@ -411,7 +462,6 @@ impl Roll {
         self.open_since.get_or_insert(run.start);
         self.next_due = Some(run.end());
         self.last_due = Some(run.start.plus(run.step.saturating_mul(run.n - 1)));
-        self.pass_turns();
         match self.runs.last_mut() {
             Some(last) if last.continues_at(run.start, run.step, run.verdict, run.class) => {
                 last.n = last.n.saturating_add(run.n);
@@ -464,6 +514,13 @@ impl Roll {
             runs: closed,
             latencies,
         })
+    }
+}
+
+impl Slots {
+    /// Slots in a row of which nothing more is known than the run says.
+    fn of(run: Run) -> Self {
+        Slots { verdict: run.verdict, latency: None, step: run.step, guessed: false, n: run.n }
     }
 }
 
@@ -778,6 +835,33 @@ mod tests {
         let restored = slots(&roll.finish_restore());
         assert_eq!(restored.len(), 63);
         assert!(restored.iter().map(|(due, _)| *due).eq((0..63).map(|k| k * 5)));
+    }
+
+    #[test]
+    fn the_first_slot_of_a_longer_interval_is_restored_with_that() {
+        let mut roll = roll();
+        let second = Duration::from_secs(1);
+        roll.recall(second, at(12), at(14), Duration::from_secs(5));
+        for due in [9, 10, 11, 14] {
+            give_back(&mut roll, &observation(due, Verdict::Good, 1));
+        }
+        roll.finish_restore();
+        assert_eq!(roll.next_due(), Some(at(19)));
+        let gap = roll.close_gap(at(34), UnknownReason::NotRunning).lost;
+        assert!(slots(&gap).iter().map(|(due, _)| *due).eq([19, 24, 29]), "{gap:?}");
+    }
+
+    #[test]
+    fn a_turn_is_passed_once_all_slots_before_it_are_taken_back() {
+        let mut roll = roll();
+        roll.recall(Duration::from_secs(10), at(101), at(104), Duration::from_secs(4));
+        // The last slot of a minute that another turn, long forgotten, cut short.
+        for (start, step) in [(60, 60), (80, 10), (90, 10), (100, 10)] {
+            let (step, verdict) = (Duration::from_secs(step), Verdict::Good);
+            roll.restore_gap(Run { start: at(start), step, n: 1, verdict, class: 0 });
+        }
+        assert_eq!(slots(&roll.finish_restore()).len(), 4);
+        assert_eq!(roll.next_due(), Some(at(104)));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub const STATE: &str = "source/";
 const MAX_PATIENCE: Duration = Duration::from_secs(2);
 /// A clock that differs from ours by less than this is right enough: nobody scrapes faster.
 const UNREMARKABLE_OFFSET: i64 = 1_000_000;
+/// The shortest time there is between two moments.
+const INSTANT: Duration = Duration::from_micros(1);
 
 /// The servers that may be asked, ready to be.
 #[derive(Clone, Debug, Default)]
@@ -86,10 +88,25 @@ pub struct Order {
     pub counted_until: Option<Timestamp>,
 }
 
+/// What history tells of the slots of a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    /// The first slot that is not accounted for; none before any.
+    pub next: Option<Timestamp>,
+    /// Where other slots begin after that, if they do: from when on, and the first of them.
+    pub turn: Option<(Timestamp, Timestamp)>,
+    /// From one slot to the next, of the newest ones.
+    pub step: Duration,
+    /// Where the last slot ends that was counted.
+    pub counted_until: Option<Timestamp>,
+}
+
 /// Every source that is asked.
 #[derive(Debug)]
 pub struct Sources {
     tasks: BTreeMap<SeriesId, Task>,
+    /// Those that make way for others.
+    stopped: BTreeMap<SeriesId, (Probe, Progress)>,
     servers: Servers,
     boxes: Arc<PostBoxes>,
     meters: Arc<Meters>,
@@ -112,6 +129,41 @@ struct Progress {
     kept: String,
 }
 
+impl Progress {
+    /// The moment after the last slot that is closed, or has results that were taken; none if it
+    /// is not others that send them.
+    fn promised_until(&self) -> Option<Timestamp> {
+        Some(Intake::read(&self.kept)?.ends())
+    }
+
+    /// Where a source with other slots begins, what it goes on with, and the slots before that.
+    fn turn(
+        &self,
+        before: &Probe,
+        next: &Probe,
+        at: Timestamp,
+    ) -> (Timestamp, Option<String>, Vec<Run>) {
+        let (from, runs) = self.give_up(before, at);
+        let first = Grid::of(next, "").first_due_at_or_after(from);
+        let taken = Intake::read(&self.kept).filter(|_| of(next).is_none());
+        (first, taken.map(|intake| intake.turn(from, first, next.interval).kept()), runs)
+    }
+
+    /// The slots of a source that is no more, up to its end, which comes first.
+    fn give_up(&self, probe: &Probe, at: Timestamp) -> (Timestamp, Vec<Run>) {
+        let (due, step) = (self.due, probe.interval);
+        let until = self.promised_until().map_or(at, |until| until.max(at));
+        let reason = UnknownReason::Source;
+        if let Some(intake) = Intake::read(&self.kept).filter(|_| of(probe).is_none()) {
+            return (until, intake.runs(due, until, reason));
+        }
+        let n = until.since(due).as_micros().div_ceil(step.as_micros().max(1));
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let run = Run { start: due, step, n, verdict: Verdict::Unknown(reason), class: 0 };
+        (until, Vec::from_iter((n > 0).then_some(run)))
+    }
+}
+
 impl Sources {
     /// Begins to ask. Slots are reported to `sink`.
     pub fn start(
@@ -121,8 +173,8 @@ impl Sources {
         sink: mpsc::Sender<Vec<Report>>,
     ) -> Self {
         let meters = Arc::new(Meters::default());
-        let (tasks, boxes) = (BTreeMap::new(), Arc::default());
-        let mut sources = Sources { tasks, servers, boxes, meters, clock, sink };
+        let (tasks, stopped, boxes) = (BTreeMap::new(), BTreeMap::new(), Arc::default());
+        let mut sources = Sources { tasks, stopped, servers, boxes, meters, clock, sink };
         orders.into_iter().for_each(|order| sources.begin(order));
         sources
     }
@@ -142,27 +194,40 @@ impl Sources {
         &self.servers
     }
 
-    /// Goes on with other sources from `at` on. Those that are the same are left alone.
-    pub async fn replace(&mut self, probes: &[(SeriesId, Probe)], servers: Servers, at: Timestamp) {
-        let before = std::mem::take(&mut self.tasks);
-        self.servers = servers;
-        let mut stopped = BTreeMap::new();
-        for (series, task) in before {
+    /// Stops those that will not go on as they are, so that nothing more is taken for them. Says
+    /// up to when slots are promised of which results were taken: they are due before that.
+    pub async fn make_way(
+        &mut self,
+        probes: &[(SeriesId, Probe)],
+        servers: &Servers,
+    ) -> BTreeMap<SeriesId, Timestamp> {
+        for (series, task) in std::mem::take(&mut self.tasks) {
             let same = probes.iter().any(|(other, probe)| {
-                let server = of(probe).and_then(|asked| self.servers.of(asked));
+                let server = of(probe).and_then(|asked| servers.of(asked));
                 *other == series && *probe == task.probe && same_server(&server, &task.server)
             });
-            match same {
-                true => drop(self.tasks.insert(series, task)),
-                false => {
-                    // An error says that it has ended already.
-                    let _ = task.stop.send(());
-                    if let Ok(progress) = task.handle.await {
-                        stopped.insert(series, (task.probe, progress));
-                    }
-                }
+            if same {
+                self.tasks.insert(series, task);
+                continue;
+            }
+            // An error says that it has ended already.
+            let _ = task.stop.send(());
+            if let Ok(progress) = task.handle.await {
+                self.stopped.insert(series, (task.probe, progress));
             }
         }
+        let promised = |(series, (_, progress)): (&SeriesId, &(Probe, Progress))| {
+            Some((*series, progress.promised_until()?))
+        };
+        self.stopped.iter().filter_map(promised).collect()
+    }
+
+    /// Goes on with other sources from `at` on, or later where more is promised than that. Those
+    /// that are the same are left alone.
+    pub async fn replace(&mut self, probes: &[(SeriesId, Probe)], servers: Servers, at: Timestamp) {
+        self.make_way(probes, &servers).await;
+        self.servers = servers;
+        let mut stopped = std::mem::take(&mut self.stopped);
         let sources = probes.iter().filter(|(_, probe)| probe.check.source().is_some());
         for (series, probe) in sources {
             if self.tasks.contains_key(series) {
@@ -170,13 +235,15 @@ impl Sources {
             }
             let was = stopped.remove(series);
             let (first, kept) = match was {
-                Some((before, progress)) if before.interval == probe.interval => {
+                Some((before, progress)) if goes_on(&before, probe) => {
                     (progress.due, Some(progress.kept))
                 }
-                was => {
-                    self.give_up(*series, was, at).await;
-                    (Grid::of(probe, "").first_due_at_or_after(at), None)
+                Some((before, progress)) => {
+                    let (first, kept, runs) = progress.turn(&before, probe, at);
+                    self.report(*series, runs).await;
+                    (first, kept)
                 }
+                None => (Grid::of(probe, "").first_due_at_or_after(at), None),
             };
             let (series, probe) = (*series, probe.clone());
             self.begin(Order { series, probe, first, kept, counted_until: None });
@@ -184,26 +251,13 @@ impl Sources {
         for (series, was) in stopped {
             self.meters.forget(&was.0.id);
             self.boxes.remove(&was.0.id);
-            self.give_up(series, Some(was), at).await;
+            let runs = was.1.give_up(&was.0, at).1;
+            self.report(series, runs).await;
         }
     }
 
-    /// The slots of a source that is no more, up to its end.
-    async fn give_up(&self, series: SeriesId, was: Option<(Probe, Progress)>, at: Timestamp) {
-        let Some((probe, Progress { due, kept })) = was else { return };
-        let step = probe.interval;
-        let n = at.since(due).as_micros().div_ceil(step.as_micros().max(1));
-        let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let reason = UnknownReason::Source;
-        let verdict = Verdict::Unknown(reason);
-        let runs = match probe.check.source() {
-            _ if n == 0 => Vec::new(),
-            Some(Source::Push(_)) => {
-                let intake = Intake::new(step, Some(&kept), due);
-                push::runs(&intake, step, (due, due.plus(step.saturating_mul(n))), reason)
-            }
-            _ => vec![Run { start: due, step, n, verdict, class: 0 }],
-        };
+    /// Reports the slots that a source left behind.
+    async fn report(&self, series: SeriesId, runs: Vec<Run>) {
         let reports =
             runs.into_iter().map(|run| Report::Counted(Counted { series, run, state: None }));
         // An error says that the engine has ended, which tells it elsewhere.
@@ -276,6 +330,11 @@ fn of(probe: &Probe) -> Option<&source::Prometheus> {
         Source::Prometheus(asked) => Some(asked),
         Source::Push(_) => None,
     }
+}
+
+/// Whether a source goes on where another one was: the same slots, asked of the same kind.
+fn goes_on(before: &Probe, next: &Probe) -> bool {
+    before.interval == next.interval && of(before).is_some() == of(next).is_some()
 }
 
 fn same_server(one: &Option<Arc<Prometheus>>, other: &Option<Arc<Prometheus>>) -> bool {
@@ -421,22 +480,23 @@ fn split(answer: Result<Answer, Refusal>) -> (Result<Answer, Failure>, Option<St
 }
 
 /// Where a source goes on in a process that begins to live at `now`, with the runs of the slots
-/// before that it must account for. `next` is the first slot that no history has, if the grid is
-/// still the same.
+/// before that it must account for.
 pub fn resume(
     (series, probe): &(SeriesId, Probe),
     kept: Option<String>,
-    (next, counted_until): (Option<Timestamp>, Option<Timestamp>),
+    past: &Past,
     now: Timestamp,
 ) -> Option<(Order, Vec<Run>)> {
-    let source = probe.check.source()?;
-    let grid = Grid::of(probe, "");
-    // Before its first slot is closed, only what was kept says where it began.
-    let known = || Intake::open_since(probe.interval, kept.as_deref()?);
-    let (first, runs) = match (source, next.or_else(known)) {
-        (Source::Push(push), Some(next)) => push::resume(probe, push, kept.as_deref(), next, now),
-        _ => (grid.first_due_at_or_after(now.plus(Duration::from_micros(1))), Vec::new()),
+    let (first, runs, kept) = match probe.check.source()? {
+        Source::Push(push) => push::resume(probe, push, kept.as_deref(), past, now),
+        Source::Prometheus(_) => {
+            let first = Grid::of(probe, "").first_due_at_or_after(now.plus(INSTANT));
+            (first, push::left_over(kept.as_deref(), past, now), kept)
+        }
     };
-    let (series, probe) = (*series, probe.clone());
+    let (series, probe, counted_until) = (*series, probe.clone(), past.counted_until);
     Some((Order { series, probe, first, kept, counted_until }, runs))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Meters, Progress, STATE};
+use super::{INSTANT, Meters, Past, Progress, STATE};
 use crate::clock::Clock;
 use crate::engine::intake::{Intake, Refused, Sent};
 use crate::engine::isolation::{Counted, Report};
@@ -195,45 +195,64 @@ impl Closer {
 }
 
 /// Where a post box goes on after a restart: the first interval whose results are still taken,
-/// and the runs of all before it from `next` on, which was the first that no history has.
-pub fn resume(
+/// the runs of what was sent before that and is in no history, and what is known of deliveries.
+pub(super) fn resume(
     probe: &Probe,
     push: &Push,
     kept: Option<&str>,
-    next: Timestamp,
+    past: &Past,
     now: Timestamp,
-) -> (Timestamp, Vec<Run>) {
-    let step = probe.interval;
-    let closed = now.minus(step).minus(push.grace).plus(Duration::from_micros(1));
-    let open = Grid::of(probe, "").first_due_at_or_after(closed).max(next);
-    let intake = Intake::new(step, kept, next);
-    (open, runs(&intake, step, (next, open), UnknownReason::NotRunning))
+) -> (Timestamp, Vec<Run>, Option<String>) {
+    let (step, grid, reason) = (probe.interval, Grid::of(probe, ""), UnknownReason::NotRunning);
+    let after = now.plus(INSTANT);
+    let closed = after.minus(step).minus(push.grace);
+    let Some(intake) = kept.and_then(Intake::read) else {
+        // Nothing was ever sent.
+        let next = past.next.filter(|_| past.step == step);
+        let first = grid.first_due_at_or_after(next.map_or(after, |next| next.max(closed)));
+        return (first, Vec::new(), None);
+    };
+    let next = past.next.unwrap_or(intake.closed());
+    let same = intake.step() == step && past.step == step;
+    let intake = if same { intake } else { turned(intake, (next, after), &grid, past) };
+    let mut runs = intake.runs_before(next, reason);
+    let next = grid.first_due_at_or_after(next.max(intake.begins()));
+    let open = grid.first_due_at_or_after(closed.max(next));
+    runs.extend(intake.runs(next, open, reason));
+    (open, runs, Some(intake.kept()))
 }
 
-/// Every interval due in `[from, to)`, with what was sent for it; `reason` says why the others
-/// are unknown.
-pub(super) fn runs(
-    intake: &Intake,
-    step: Duration,
-    (from, to): (Timestamp, Timestamp),
-    reason: UnknownReason,
-) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut next = from;
-    let known = intake.slots(from, to).into_iter().map(|(due, verdict)| (due, Some(verdict)));
-    for (due, verdict) in known.chain([(to, None)]) {
-        let n = due.since(next).as_micros().div_ceil(step.as_micros().max(1));
-        let n = u32::try_from(n).unwrap_or(u32::MAX);
-        if n > 0 {
-            let verdict = Verdict::Unknown(reason);
-            runs.push(Run { start: next, step, n, verdict, class: 0 });
+/// What was sent before somebody else is asked, and is in no history.
+pub(super) fn left_over(kept: Option<&str>, past: &Past, now: Timestamp) -> Vec<Run> {
+    let Some(intake) = kept.and_then(Intake::read) else { return Vec::new() };
+    let (next, step) = (past.next.unwrap_or(intake.closed()), intake.step());
+    let after = intake.promised_until(next).unwrap_or(now).max(now);
+    intake.turn(after, after, step).runs_before(next, UnknownReason::NotRunning)
+}
+
+/// Results of intervals of another length, none of which is to be lost: the new ones begin after
+/// them, where a reload has said that they do, or after now.
+fn turned(
+    intake: Intake,
+    (next, after): (Timestamp, Timestamp),
+    grid: &Grid,
+    past: &Past,
+) -> Intake {
+    let step = grid.interval();
+    let first = |at: Timestamp| grid.first_due_at_or_after(at.max(after));
+    // What was kept of the newest slots does not end where those before them do.
+    let turn = past.turn.filter(|_| intake.step() != past.step);
+    match (turn, intake.promised_until(next)) {
+        (Some((at, first)), _) if past.step == step => intake.turn(at, first, step),
+        (Some((at, _)), _) => intake.turn(at, first(at), step),
+        (None, Some(until)) => intake.turn(until.max(after), first(until), step),
+        // All of it is in history, which may have gone on since.
+        (None, None) if past.step == step => {
+            let first = grid.first_due_at_or_after(next);
+            intake.turn(first, first, step)
         }
-        if let Some(verdict) = verdict {
-            runs.push(Run { start: due, step, n: 1, verdict, class: 0 });
-        }
-        next = due.plus(step);
+        (None, None) => intake.turn(after, first(after), step),
     }
-    runs
 }
 
 #[cfg(test)]
@@ -285,12 +304,8 @@ mod tests {
         let requests = meters.readings().get(&probe.id).map(|reading| reading.requests);
         assert_eq!(requests, Some(3));
         let all = boxes.all().get(&probe.id).map(|post| post.shut()).expect("open");
-        let runs = runs(
-            &Intake::new(probe.interval, Some(&all), due),
-            probe.interval,
-            (due, due.plus(probe.interval)),
-            UnknownReason::Source,
-        );
+        let intake = Intake::new(probe.interval, Some(&all), due);
+        let runs = intake.runs(due, due.plus(probe.interval), UnknownReason::Source);
         let counted = Verdict::Counted(Counts { good: 4, bad: 2, unknown: 0 });
         assert_eq!(runs.iter().map(|run| run.verdict).collect::<Vec<_>>(), [counted]);
     }

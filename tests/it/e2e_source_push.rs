@@ -138,6 +138,57 @@ fn a_reload_keeps_what_was_sent_and_what_is_known_of_it() {
     counts(&daemon, good, bad);
 }
 
+/// Ends the process, or has it read its specs again, and goes on with these.
+fn go_on(daemon: &mut Daemon, specs: &str, restarts: bool) {
+    daemon.write_specs("specs.yaml", specs);
+    if restarts {
+        daemon.kill();
+        daemon.restart();
+        return;
+    }
+    let reloaded = daemon.reload();
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+}
+
+#[test]
+fn another_interval_or_grace_loses_nothing_and_counts_nothing_twice() {
+    for restarts in [false, true] {
+        let mut daemon = Daemon::start_beside(SPECS, &["--web.enable-lifecycle"], |specs| {
+            std::fs::write(specs.join("token"), TOKEN)
+        });
+        let (mut good, mut bad, mut sent) = (0, 0, Vec::new());
+        for (round, push) in (1..).zip([
+            "interval: 7s, grace: 5s",
+            "interval: 4s, grace: 2s",
+            "interval: 10s, grace: 2s",
+            "interval: 3s, grace: 9s",
+            "interval: 3s, grace: 1s",
+            "interval: 8s, grace: 1s",
+        ]) {
+            let key = format!("round-{round}");
+            let (body, answer) = until("results are taken", SOON, || {
+                let body = one(10 + round, round);
+                let answer = deliver(&daemon, &key, &body);
+                (answer.status == 200).then_some((body, answer))
+            });
+            (good, bad) = (good + 10 + u64::from(round), bad + u64::from(round));
+            sent.push((key, body, answer));
+            let specs = SPECS.replace("interval: 5s, grace: 5s", push);
+            go_on(&mut daemon, &specs, restarts);
+            for (key, body, answer) in &sent {
+                let again = deliver(&daemon, key, body);
+                assert_eq!((again.status, again.json()), (200, answer.json()), "{}", again.text());
+                assert_eq!(deliver(&daemon, key, &one(1, 0)).status, 422, "{push} {key}");
+            }
+        }
+        counts(&daemon, good, bad);
+        go_on(&mut daemon, SPECS, !restarts);
+        daemon.kill();
+        daemon.restart();
+        counts(&daemon, good, bad);
+    }
+}
+
 #[test]
 fn deliveries_that_are_taken_are_counted_and_refused_ones_are_not() {
     let daemon = daemon();

@@ -34,6 +34,11 @@ pub(super) struct Line {
     pub patience: Duration,
     /// Where the last slot ends that was counted by somebody else.
     pub counted_until: Option<Timestamp>,
+    /// Slots due before this are promised, whatever is declared next.
+    pub promised_until: Option<Timestamp>,
+    /// Of one that ended with a process before this one, the first slot that is not known: it may
+    /// have been promised.
+    pub torn_at: Option<Timestamp>,
 }
 
 /// An indicator that a line feeds, and which of its slots count there.
@@ -51,7 +56,9 @@ impl Line {
     pub fn new(series: SeriesId, step: Duration) -> Self {
         let roll = Roll::new(series, step, Vec::new());
         let (feeds, patience) = (Vec::new(), Duration::ZERO);
-        Line { roll, feeds, counted: false, patience, counted_until: None }
+        let (counted_until, promised_until) = (None, None);
+        let (counted, torn_at) = (false, None);
+        Line { roll, feeds, counted, patience, counted_until, promised_until, torn_at }
     }
 
     /// Says whether somebody else counts in place of this probe.

@@ -15,6 +15,7 @@ use crate::engine::alert;
 use crate::engine::identity;
 use crate::engine::revision::{Revised, Revision};
 use crate::engine::schedule::Grid;
+use crate::engine::slices::Slices;
 use crate::engine::state::{Account, ProbeState, SloState};
 use crate::model::time::micros;
 use crate::model::{Catalog, ProbeId, SeriesId, Service, Slo, SloId, Timestamp};
@@ -52,6 +53,14 @@ impl Engine {
         effects
     }
 
+    /// Slots of this series that are due before `until` are still to come, whatever is declared in
+    /// the next reload: of some of them more is known already than may be lost.
+    pub fn promise_slots(&mut self, series: SeriesId, until: Timestamp) {
+        if let Some(line) = self.line_of.get(&series) {
+            self.lines[*line].promised_until = Some(until);
+        }
+    }
+
     /// How often a firing alert is sent again from now on.
     pub fn resend_every(&mut self, delay: Duration) {
         self.options.resend_delay = delay;
@@ -78,9 +87,11 @@ impl Engine {
                     lines.remove(&series).unwrap_or_else(|| Line::new(series, probe.interval));
                 line.count_by(probe);
                 let was = probes.remove(&series);
-                let stays = was.as_ref().is_some_and(|w| w.probe.interval == probe.interval);
-                if !stays {
-                    let grid = Grid::of(probe, &self.options.vantage);
+                let grid = Grid::of(probe, &self.options.vantage);
+                let known = was.as_ref().map(|was| Grid::of(&was.probe, &self.options.vantage));
+                let at = line.promised_until.take().map_or(at, |until| until.max(at));
+                let mut torn = None;
+                if known != Some(grid) {
                     let first = grid.first_due_at_or_after(at);
                     let change = Change {
                         before: micros(line.roll.step()).unsigned_abs(),
@@ -88,7 +99,11 @@ impl Engine {
                         first: first.micros(),
                         step: micros(probe.interval).unsigned_abs(),
                     };
-                    line.roll.turn(at, first, probe.interval);
+                    let (roll, step) = (&mut line.roll, probe.interval);
+                    match line.torn_at.take() {
+                        Some(next) => torn = Some(roll.come_back(next, (at, first), step)),
+                        None => roll.turn(at, first, step),
+                    }
                     effects.push(Effect::Append(change.record(series)));
                     disturbed.push(series);
                 }
@@ -97,16 +112,28 @@ impl Engine {
                 state.probe = probe.clone();
                 state.counters.measure_by(&layout::thresholds(probe, &service.slos));
                 self.probes.push(state);
-                self.add_line(line);
+                let line = self.add_line(line);
+                if let Some(taken) = torn {
+                    self.not_running(line, &taken, effects);
+                    self.slice_anew(series);
+                }
             }
         }
         for (series, mut line) in lines {
+            let at = line.promised_until.take().map_or(at, |until| until.max(at));
             if probes.contains_key(&series) {
                 line.roll.end(at);
             }
             self.add_line(line);
         }
         disturbed
+    }
+
+    /// Slices that this series is part of are made anew from the slots.
+    fn slice_anew(&mut self, series: SeriesId) {
+        for state in self.slos.iter_mut().filter(|s| s.account.series.contains(&series)) {
+            state.slices = state.slices.as_ref().map(|_| Slices::default());
+        }
     }
 
     /// Exchanges SLOs.

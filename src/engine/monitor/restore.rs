@@ -12,8 +12,9 @@ use super::{Effect, Engine};
 use crate::engine::alert::{self, Life};
 use crate::engine::identity;
 use crate::engine::revision::{Revision, Revisions, Rule};
-use crate::engine::roll::SLICE;
+use crate::engine::roll::{Roll, SLICE, Taken};
 use crate::engine::state::Account;
+use crate::model::time::micros;
 use crate::model::{
     Observation, Probe, Record, Run, SeriesId, SloId, Tally, Timestamp, UnknownReason, Verdict,
 };
@@ -61,6 +62,26 @@ impl Change {
         Record::State { name: format!("{GRID}{}", series.0), json }
     }
 
+    /// What a start at `now` changes, whose first slot is due at `first`, where history was made
+    /// on another grid and does not say so yet.
+    fn at_start(roll: &Roll, first: Timestamp, step: Duration, now: Timestamp) -> Option<Self> {
+        let next = roll.next_due()?;
+        let apart = first.since(next).as_micros();
+        let goes_on = next <= first && apart.is_multiple_of(step.as_micros().max(1));
+        if roll.step() == step && (goes_on || roll.turn_ahead().is_some()) {
+            return None;
+        }
+        let last = roll.last_due();
+        let after = last.map_or(now, |last| now.max(last.plus(Duration::from_micros(1))));
+        let before = last.map_or(step, |last| next.since(last));
+        Some(Change {
+            before: micros(before).unsigned_abs(),
+            at: after.min(first).micros(),
+            first: first.micros(),
+            step: micros(step).unsigned_abs(),
+        })
+    }
+
     fn read(name: &str, json: &str) -> Option<(SeriesId, Change)> {
         let series = name.strip_prefix(GRID)?.parse().ok()?;
         Some((SeriesId(series), serde_json::from_str(json).ok()?))
@@ -85,6 +106,15 @@ pub(super) struct KeptTotals {
     /// What epochs saw of which not everything is brought back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     epochs: Vec<KeptEpoch>,
+}
+
+impl KeptTotals {
+    /// Up to when every slot of each series is in it, in microseconds.
+    fn ends(&self) -> BTreeMap<u32, i64> {
+        let whole = self.totals.iter().map(|(series, ..)| *series);
+        let all = whole.chain(self.ruled.iter().map(|(series, ..)| *series));
+        all.map(|series| (series, self.ended.get(&series).copied().unwrap_or(self.at))).collect()
+    }
 }
 
 impl Engine {
@@ -211,11 +241,17 @@ impl Engine {
     pub fn finish_restore(&mut self) {
         self.settle();
         self.hand_over(Engine::accept_restored);
+        let ended = self.kept.totals.as_ref().map(KeptTotals::ends).unwrap_or_default();
         for line in 0..self.lines.len() {
             self.accept_restored(line);
+            let roll = &mut self.lines[line].roll;
+            if let Some(end) = ended.get(&roll.series().0) {
+                roll.remember_until(Timestamp::from_micros(*end));
+            }
             if line >= self.probes.len() {
-                let roll = &mut self.lines[line].roll;
-                roll.end(roll.next_due().unwrap_or(Timestamp::MIN));
+                let next = roll.next_due();
+                roll.end(next.unwrap_or(Timestamp::MIN));
+                self.lines[line].torn_at = next;
             }
         }
         self.apply_totals();
@@ -235,18 +271,17 @@ impl Engine {
         for probe in 0..self.probes.len() {
             let declared = &self.probes[probe].probe;
             let (until, interval) = (first_due(declared), declared.interval);
+            let series = self.probes[probe].series;
             let roll = &mut self.lines[probe].roll;
+            effects.extend(
+                Change::at_start(roll, until, interval, now)
+                    .map(|change| Effect::Append(change.record(series))),
+            );
             if roll.step() != interval {
                 roll.turn(now, until, interval);
             }
             let taken = roll.close_gap(until, UnknownReason::NotRunning);
-            let series = self.probes[probe].series;
-            for gap in &taken.lost {
-                self.count_unknown(probe, gap);
-                self.stats.not_running += u64::from(gap.n);
-                effects.push(Effect::Append(Record::Gap(series, *gap)));
-            }
-            self.feed(probe, &taken.accepted, None);
+            self.not_running(probe, &taken, &mut effects);
         }
         self.promise(now, &mut effects);
         effects.extend(self.amend(now));
@@ -255,6 +290,17 @@ impl Engine {
         self.watchdog.life.fired_at.get_or_insert(now.micros());
         self.last_slice = Some(now.floor(SLICE));
         effects
+    }
+
+    /// Takes in slots of a line that nobody watched.
+    pub(super) fn not_running(&mut self, line: usize, taken: &Taken, effects: &mut Vec<Effect>) {
+        let series = self.lines[line].roll.series();
+        for gap in &taken.lost {
+            self.count_unknown(line, gap);
+            self.stats.not_running += u64::from(gap.n);
+            effects.push(Effect::Append(Record::Gap(series, *gap)));
+        }
+        self.feed(line, &taken.accepted, None);
     }
 
     /// Notes what is promised from this start on, where that is not what was promised before.

@@ -6,8 +6,9 @@ use nines::engine::alert::{ALERT_STATE, Alert};
 use nines::engine::{AlertKind, Engine};
 use nines::model::budget::Spending;
 use nines::model::objective::PPB;
-use nines::model::{Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
+use nines::model::{AlertPolicy, Outcome, Pair, Severity, ShortThreshold, Slo, SloId};
 
+use super::joint;
 use super::oracle::Oracle;
 use super::{MINUTE, SECOND};
 
@@ -161,6 +162,9 @@ enum Reason {
 /// The rule of the pairs, by whole numbers.
 fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Reason {
     let Some(policy) = slo.policy.clone() else { return Reason::No };
+    if slo.is_composite() {
+        return burn_together(oracle, slo, &policy, severity, at);
+    }
     let mut whole = Reason::No;
     for pair in policy.pairs.iter().filter(|pair| pair.severity == severity) {
         let (long, short) = (pair.long.as_micros() as i64, pair.short.as_micros() as i64);
@@ -189,6 +193,60 @@ fn burns(oracle: &mut Oracle<'_>, slo: &Slo, severity: Severity, at: i64) -> Rea
     whole
 }
 
+/// The rule of the pairs for what is made of others. What one part lacks may hold an alert, and
+/// takes none away that the others have settled.
+fn burn_together(
+    oracle: &mut Oracle<'_>,
+    slo: &Slo,
+    policy: &AlertPolicy,
+    severity: Severity,
+    at: i64,
+) -> Reason {
+    let mut whole = Reason::No;
+    for pair in policy.pairs.iter().filter(|pair| pair.severity == severity) {
+        let (long, short) = (pair.long.as_micros() as i64, pair.short.as_micros() as i64);
+        let threshold = pair.burn_threshold(slo.window.longest());
+        let (in_long, _) = joint::looks(oracle, slo, (at - long, at));
+        let (in_short, _) = joint::looks(oracle, slo, (at - short, at));
+        let short_threshold = match policy.short_threshold {
+            ShortThreshold::Same => threshold,
+            ShortThreshold::One => (1, 1),
+        };
+        let bad: u64 = in_short.iter().map(|look| look.spending.counted.bad).sum();
+        let holds = joint::spent(&in_long).above(threshold)
+            && joint::spent(&in_short).above(short_threshold)
+            && bad >= policy.min_bad;
+        let seen = in_long.iter().all(joint::Look::is_seen);
+        let decides = seen && !is_young(oracle, slo, at - long);
+        match holds {
+            true if decides => return Reason::Yes,
+            true => whole = Reason::Open,
+            false if in_short.iter().any(joint::Look::is_blind) => whole = Reason::Open,
+            false => {}
+        }
+    }
+    whole
+}
+
+/// Whether a part of it has no history at `from` yet.
+fn is_young(oracle: &Oracle<'_>, slo: &Slo, from: i64) -> bool {
+    // The first slice may have begun before the first slot.
+    let slice = slo.method.slice().map_or(0, |slice| slice.as_micros() as i64);
+    let young = |part: &Slo| oracle.first(part).is_none_or(|first| first + slice > from);
+    joint::parts(oracle, slo).iter().any(|(part, _)| young(part))
+}
+
+fn exhausted_together(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
+    let window = slo.window.longest().as_micros() as i64;
+    let (looks, _) = joint::looks(oracle, slo, (at - window, at));
+    let seen = looks.iter().all(joint::Look::is_seen) && !is_young(oracle, slo, at - window);
+    match joint::spent(&looks).above((1, 1)) {
+        true if seen => Reason::Yes,
+        true => Reason::Open,
+        false => Reason::No,
+    }
+}
+
 /// Whether more than so many times the allowed share is bad; in whole numbers, and not by the
 /// engine's own comparison.
 fn above(spending: Spending, (numerator, denominator): (u128, u128)) -> bool {
@@ -197,6 +255,9 @@ fn above(spending: Spending, (numerator, denominator): (u128, u128)) -> bool {
 }
 
 fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
+    if slo.is_composite() {
+        return exhausted_together(oracle, slo, at);
+    }
     let window = slo.window.longest().as_micros() as i64;
     let spending = oracle.spending(slo, at - window, at);
     let young = oracle.first(slo).is_none_or(|first| first > at - window);
@@ -210,6 +271,12 @@ fn exhausted(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
 
 /// Nothing known for three intervals and two minutes, or nothing told at all for as long.
 fn quiet(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
+    if slo.is_composite() {
+        let parts = joint::parts(oracle, slo);
+        let reason = parts.iter().map(|(part, _)| quiet(oracle, part, at));
+        let open = reason.filter(|reason| *reason == Reason::Open).count() > 0;
+        return if open { Reason::Open } else { Reason::No };
+    }
     let lines = || slo.probes.iter().map(|probe| &oracle.lines[&oracle.series_of[probe]]);
     let interval = lines().map(|line| line.interval()).max().unwrap_or_default();
     let while_ = (3 * interval).max(2 * MINUTE);
@@ -224,7 +291,7 @@ fn quiet(oracle: &mut Oracle<'_>, slo: &Slo, at: i64) -> Reason {
 pub fn owed(oracle: &mut Oracle<'_>, engine: &Engine, now: i64) -> Result<(), String> {
     let look = oracle.look();
     let until = oracle.timeline(now) - MINUTE;
-    for state in engine.slos() {
+    for state in engine.slos().iter().filter(|state| !state.slo.is_composite()) {
         let slo = &state.slo;
         let ([probe], Some(policy)) = (&slo.probes[..], &slo.policy) else { continue };
         let line = &oracle.lines[&oracle.series_of[probe]];

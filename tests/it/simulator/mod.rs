@@ -8,6 +8,9 @@
 
 mod alerts;
 mod chance;
+mod composites;
+mod exact;
+mod joint;
 mod line;
 mod monitor;
 mod oracle;
@@ -149,8 +152,8 @@ fn the_engine_tells_the_truth_about_every_world() {
             break;
         }
     }
-    let Score { slots, owed, due_alerts, alerts, windows, overtaken: _ } = all.score;
-    let enough = [slots.good, slots.bad, slots.unknown, owed, due_alerts, alerts, windows];
+    let Score { slots, owed, due_alerts, alerts, windows, joint, overtaken: _ } = all.score;
+    let enough = [slots.good, slots.bad, slots.unknown, owed, due_alerts, alerts, windows, joint];
     assert!(enough.iter().all(|n| *n > 20), "the worlds were too quiet: {all:?}");
 }
 

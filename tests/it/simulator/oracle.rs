@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use nines::engine::{Engine, Revision};
 use nines::model::budget::{Counted, Spending};
+use nines::model::catalog::{Method, UnknownPolicy};
 use nines::model::{
-    BadReason, Catalog, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId, Slo, SloId,
-    Tally, Timestamp, UnknownReason, Verdict,
+    BadReason, Catalog, Objective, Observation, Outcome, Probe, ProbeId, Record, Run, SeriesId,
+    Slo, SloId, Tally, Timestamp, UnknownReason, Verdict,
 };
 
 use super::alerts::{self, Alerts};
+use super::joint;
 use super::line::{Line, Slot};
 use super::store;
 use super::world::World;
@@ -44,6 +46,8 @@ pub struct Score {
     pub alerts: u64,
     /// Windows compared.
     pub windows: u64,
+    /// Those of composites.
+    pub joint: u64,
     /// Kills soon after a result had overtaken its predecessor.
     pub overtaken: u64,
 }
@@ -56,6 +60,7 @@ impl Score {
         self.due_alerts += other.due_alerts;
         self.alerts += other.alerts;
         self.windows += other.windows;
+        self.joint += other.joint;
         self.overtaken += other.overtaken;
     }
 }
@@ -184,7 +189,8 @@ impl<'w> Oracle<'w> {
     /// A process says what is promised: what is declared now, and before that what was promised
     /// before, but for what the last process noted and the disk never had.
     pub fn promised(&mut self, engine: &Engine) -> Result<(), String> {
-        for state in engine.slos() {
+        // What is made of others promises nothing of its own.
+        for state in engine.slos().iter().filter(|state| !state.slo.is_composite()) {
             let (slo, all) = (&state.slo, state.revisions());
             let series: Vec<SeriesId> = slo.probes.iter().map(|id| self.series_of[id]).collect();
             let declared = all.last().is_some_and(|last| {
@@ -209,6 +215,14 @@ impl<'w> Oracle<'w> {
         let ends = all.iter().skip(1).map(|next| next.from.micros()).chain([i64::MAX]);
         let ends: Vec<i64> = ends.collect();
         all.into_iter().zip(ends).collect()
+    }
+
+    /// What an SLO promised at a moment: how much of it, and how unknown slots count.
+    pub fn promised_at(&self, slo: &Slo, at: i64) -> (Objective, UnknownPolicy) {
+        let all = self.promises.get(&slo.id).map(Vec::as_slice).unwrap_or_default();
+        let in_force = all.iter().rev().find(|promise| promise.from.micros() <= at);
+        let own = (slo.objective, slo.unknown);
+        in_force.map_or(own, |promise| (promise.objective, promise.unknown))
     }
 
     /// Whether one promise of an SLO was in force all through `[from, to]`.
@@ -327,6 +341,15 @@ impl<'w> Oracle<'w> {
         }
         for state in engine.slos() {
             let Some(status) = &state.status else { continue };
+            if state.slo.is_composite() {
+                self.score.joint += joint::compare(self, &state.slo, status)?;
+                continue;
+            }
+            if let Method::Timeslices { slice, objective } = state.slo.method {
+                let slice = (slice.as_micros() as i64, objective);
+                self.score.joint += joint::compare_slices(self, &state.slo, status, slice)?;
+                continue;
+            }
             self.compare(&state.slo_at(status.at), status)?;
         }
         self.outages_seen(now)?;
@@ -394,7 +417,7 @@ impl<'w> Oracle<'w> {
         counts.sum()
     }
 
-    fn may_be_coarse(&self, length: i64) -> bool {
+    pub fn may_be_coarse(&self, length: i64) -> bool {
         length > DAY && self.most_runs >= COARSE_RUNS
     }
 

@@ -15,6 +15,7 @@ use nines::model::{
 };
 
 use super::chance::Chance;
+use super::composites;
 use super::target::Target;
 use super::{DAY, HOUR, MINUTE, MS, SECOND};
 
@@ -121,12 +122,13 @@ impl World {
             let pace = (chance.between(5 * MS, 60 * MS), chance.between(150 * MS, 250 * MS));
             targets.insert(probe.id.clone(), Target::new(&mut chance, (from, to), pace));
         }
-        let first = catalog(&mut chance, &probes);
-        let mut declared = vec![Arc::new(first)];
+        let mut declared = vec![catalog(&mut chance, &probes)];
         for _ in 0..4 {
             let next = redeclare(&mut chance, &probes, &declared[declared.len() - 1]);
-            declared.push(Arc::new(next));
+            declared.push(next);
         }
+        composites::declare(seed, &probes, &mut declared);
+        let declared = declared.into_iter().map(Arc::new).collect();
         for reference in &references {
             // A reference may be down for a while, as long as others are not.
             let alone = reference.id == references[0].id;
@@ -247,13 +249,13 @@ fn slo(chance: &mut Chance, name: &str, probes: &[Probe], under: Option<Duration
     }
 }
 
-fn objective(chance: &mut Chance) -> nines::model::Objective {
+pub fn objective(chance: &mut Chance) -> nines::model::Objective {
     let text = chance.one_of(&["99%", "99.5%", "99.9%", "99.95%", "99.99%", "99.999%"]);
     text.parse().expect("a valid objective")
 }
 
 /// The workbook's pairs, or pairs that stand to the window as those do to 30 days.
-fn policy(chance: &mut Chance, window: i64) -> Option<Arc<AlertPolicy>> {
+pub fn policy(chance: &mut Chance, window: i64) -> Option<Arc<AlertPolicy>> {
     let mut policy = AlertPolicy::clone(&AlertPolicy::workbook());
     if window < 7 * DAY {
         let pair = |severity, long: i64, percent: u32| {

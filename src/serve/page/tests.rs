@@ -51,7 +51,10 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 
 /// The names of the services in the order in which they are shown.
 fn services(html: &str) -> Vec<&str> {
-    html.split("<h2 id=\"service-").skip(1).map(|rest| rest.split_once('"').expect("an id").0).collect()
+    html.split("<h2 id=\"service-")
+        .skip(1)
+        .map(|rest| rest.split_once('"').expect("an id").0)
+        .collect()
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub fn run(bytes: &[u8]) {
     let value = value >> 11;
     for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
         let mut out = Exposition::new(format);
-        let labels = Labels::of(&[("a", first), ("b", second)]);
+        let labels = Labels::of(format, &[("a", first), ("b", second)]);
         out.gauge("nines_fuzz", about).sample(&labels, value);
         let written = out.finish().expect("no deadline");
         if format == Format::Protobuf {

@@ -52,6 +52,11 @@ impl Exposition {
         Exposition { body, format, message, n_samples: 0, deadline: None, expired: false }
     }
 
+    /// The format, for which labels must be rendered.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Compresses what is written on the way, so that the whole text never exists.
     pub fn gzipped(mut self) -> Self {
         self.body = Body::gzipped();
@@ -90,7 +95,8 @@ impl Exposition {
     /// A histogram of seconds with classic buckets.
     pub fn histogram<'a>(&'a mut self, name: &'a str, help: &'a str) -> Histograms<'a> {
         let family = self.family(name, help, Kind::Histogram);
-        Histograms { family, edges: Arc::default(), buckets: vec![bucket("+Inf")] }
+        let buckets = vec![bucket(family.out.format, "+Inf")];
+        Histograms { family, edges: Arc::default(), buckets }
     }
 
     /// How many samples were written so far.
@@ -181,7 +187,8 @@ impl Family<'_> {
         if self.out.format != Format::Protobuf {
             self.write("", labels, more, value);
         } else if self.begin(1) {
-            let (message, labels) = (&mut self.out.message, [&labels.message[..], &more.message]);
+            let labels = [labels, more].map(|labels| labels.bytes(Format::Protobuf));
+            let message = &mut self.out.message;
             protobuf::push_sample(message, self.kind.message(), labels, value.as_f64());
         }
     }
@@ -203,10 +210,10 @@ impl Family<'_> {
         if !self.begin(1) {
             return;
         }
+        let [labels, more] = [labels, more].map(|labels| labels.bytes(self.out.format));
         let text = self.out.body.text();
         text.extend_from_slice(self.name.as_bytes());
         text.extend_from_slice(suffix.as_bytes());
-        let (labels, more) = (labels.text.as_bytes(), more.text.as_bytes());
         if !labels.is_empty() || !more.is_empty() {
             text.push(b'{');
             text.extend_from_slice(labels);
@@ -231,14 +238,15 @@ impl Family<'_> {
         let is_open = self.out.format == Format::OpenMetrics;
         let (kind, ending) = self.kind.metadata(is_open);
         let name = self.name.strip_suffix(ending).unwrap_or(self.name);
-        let mut head = format!("# HELP {name} ");
-        push_escaped(&mut head, self.help, is_open);
-        head.push_str("\n# TYPE ");
-        head.extend([name, " ", kind, "\n"]);
+        let head = self.out.body.text();
+        head.extend_from_slice(b"# HELP ");
+        head.extend_from_slice(name.as_bytes());
+        head.push(b' ');
+        push_escaped(head, self.help, is_open);
+        head.extend_from_slice(format!("\n# TYPE {name} {kind}\n").as_bytes());
         if is_open && let Some(unit) = UNITS.iter().find(|unit| ends_in_unit(name, unit)) {
-            head.extend(["# UNIT ", name, " ", unit, "\n"]);
+            head.extend_from_slice(format!("# UNIT {name} {unit}\n").as_bytes());
         }
-        self.out.body.text().extend_from_slice(head.as_bytes());
     }
 }
 
@@ -273,14 +281,21 @@ impl Histograms<'_> {
         if self.family.out.format == Format::Protobuf {
             if self.family.begin(histogram_samples(histogram.edges.len())) {
                 let message = &mut self.family.out.message;
-                protobuf::push_histogram(message, &labels.message, histogram, spread);
+                protobuf::push_histogram(
+                    message,
+                    labels.bytes(Format::Protobuf),
+                    histogram,
+                    spread,
+                );
             }
             return;
         }
         if self.edges != histogram.edges {
             self.edges = Arc::clone(&histogram.edges);
-            self.buckets = self.edges.iter().map(|edge| bucket(&edge_text(*edge))).collect();
-            self.buckets.push(bucket("+Inf"));
+            let format = self.family.out.format;
+            self.buckets =
+                self.edges.iter().map(|edge| bucket(format, &edge_text(*edge))).collect();
+            self.buckets.push(bucket(format, "+Inf"));
         }
         let mut below = 0;
         for (bucket, count) in self.buckets.iter().zip(&histogram.counts) {
@@ -293,8 +308,8 @@ impl Histograms<'_> {
 }
 
 /// The label of the bucket below an edge.
-fn bucket(edge: &str) -> Labels {
-    Labels::of(&[("le", edge)])
+fn bucket(format: Format, edge: &str) -> Labels {
+    Labels::of(format, &[("le", edge)])
 }
 
 /// How many samples a histogram over this many edges has: its buckets, `+Inf`, sum and count.
@@ -312,54 +327,65 @@ fn edge_text(micros: u64) -> String {
     String::from_utf8(text).expect("digits are ASCII")
 }
 
-/// A rendered label set.
+/// A label set, rendered for one format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
-    /// As text, without braces.
-    text: String,
-    /// As fields of a message.
-    message: Vec<u8>,
+    /// As text without braces, or as fields of a message.
+    rendered: Vec<u8>,
+    format: Format,
 }
 
 impl Labels {
-    /// No labels.
-    pub const NONE: Labels = Labels { text: String::new(), message: Vec::new() };
+    /// No labels, in any format.
+    pub const NONE: Labels = Labels { rendered: Vec::new(), format: Format::Text };
 
     /// These labels in this order. Keys are valid label names; values may be anything.
-    pub fn of(pairs: &[(&str, &str)]) -> Self {
-        pairs.iter().fold(Labels::NONE, |labels, (key, value)| labels.and(key, value))
+    pub fn of(format: Format, pairs: &[(&str, &str)]) -> Self {
+        let none = Labels { rendered: Vec::new(), format };
+        pairs.iter().fold(none, |labels, (key, value)| labels.and(key, value))
     }
 
     /// One label more.
     pub fn and(mut self, key: &str, value: &str) -> Self {
-        if !self.text.is_empty() {
-            self.text.push(',');
+        if self.format == Format::Protobuf {
+            protobuf::push_label(&mut self.rendered, key, value);
+            return self;
         }
-        push_label(&mut self.text, key, value);
-        protobuf::push_label(&mut self.message, key, value);
+        if !self.rendered.is_empty() {
+            self.rendered.push(b',');
+        }
+        push_label(&mut self.rendered, key, value);
         self
     }
+
+    /// As bytes of the given format, which must be the one that they were rendered for.
+    fn bytes(&self, format: Format) -> &[u8] {
+        let is_message = |format| format == Format::Protobuf;
+        let fits = is_message(self.format) == is_message(format);
+        debug_assert!(self.rendered.is_empty() || fits, "labels of another format");
+        &self.rendered
+    }
 }
 
-fn push_label(text: &mut String, key: &str, value: &str) {
-    text.push_str(key);
-    text.push_str("=\"");
+fn push_label(text: &mut Vec<u8>, key: &str, value: &str) {
+    text.extend_from_slice(key.as_bytes());
+    text.extend_from_slice(b"=\"");
     push_escaped(text, value, true);
-    text.push('"');
+    text.push(b'"');
 }
 
-fn push_escaped(text: &mut String, value: &str, quotes: bool) {
+fn push_escaped(text: &mut Vec<u8>, value: &str, quotes: bool) {
     let plain = !value.bytes().any(|b| matches!(b, b'\\' | b'\n' | b'"'));
     if plain {
-        text.push_str(value);
+        text.extend_from_slice(value.as_bytes());
         return;
     }
-    for c in value.chars() {
-        match c {
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '"' if quotes => text.push_str("\\\""),
-            c => text.push(c),
+    for byte in value.bytes() {
+        match byte {
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            b'\n' => text.extend_from_slice(b"\\n"),
+            b'"' if quotes => text.extend_from_slice(b"\\\""),
+            byte => text.push(byte),
         }
     }
 }
@@ -372,11 +398,15 @@ mod tests {
 
     fn sample(format: Format) -> String {
         let mut out = Exposition::new(format);
-        let labels = Labels::of(&[("slo", "a/\"b\"\\\n")]);
+        let labels = Labels::of(format, &[("slo", "a/\"b\"\\\n")]);
         out.info("nines_slo_info", "Facts.").sample(&labels, true);
         out.counter("nines_probes_total", "Runs \\ so far.").sample(&labels, 7_u64);
         let mut phases = out.counter("nines_probe_phase_seconds_total", "Time.");
-        phases.sample_with(&labels, &Labels::of(&[("phase", "dns")]), Duration::from_millis(1_500));
+        phases.sample_with(
+            &labels,
+            &Labels::of(format, &[("phase", "dns")]),
+            Duration::from_millis(1_500),
+        );
         out.gauge("nines_never_seen", "Has no data.");
         out.gauge("nines_slo_exhaustion_seconds", "Left.").sample(&Labels::NONE, f64::INFINITY);
         let mut histogram = Histogram::new([1_000, 2_000_000].into());

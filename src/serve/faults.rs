@@ -51,7 +51,8 @@ const RESULTS: [&str; 3] = ["answered", "silent", "unmeasured"];
 
 /// Writes everything about our own faults.
 pub fn write_faults(out: &mut Exposition, reading: &FaultReading) {
-    let labels = Labels::of(&[("vantage", &reading.vantage)]);
+    let format = out.format();
+    let labels = Labels::of(format, &[("vantage", &reading.vantage)]);
     let help = "Whether nothing at all can be measured, and somebody is told.";
     out.gauge("nines_blind", help).sample(&labels, reading.blind);
     let help = "Whether no reference target answers: this machine is cut off.";
@@ -64,17 +65,17 @@ pub fn write_faults(out: &mut Exposition, reading: &FaultReading) {
     let help = "Slots that could not be measured, by what of ours was to blame.";
     let mut family = out.counter("nines_self_unknown_slots_total", help);
     for (cause, n) in &reading.slots {
-        family.sample_with(&labels, &Labels::of(&[("cause", cause)]), *n);
+        family.sample_with(&labels, &Labels::of(format, &[("cause", cause)]), *n);
     }
     let help = "How often something of ours went wrong for a while.";
     let mut family = out.counter("nines_self_faults_total", help);
     for (cause, n, _) in &reading.spells {
-        family.sample_with(&labels, &Labels::of(&[("cause", cause)]), *n);
+        family.sample_with(&labels, &Labels::of(format, &[("cause", cause)]), *n);
     }
     let help = "For how long something of ours went wrong; for clock steps, how far they went.";
     let mut family = out.counter("nines_self_fault_seconds_total", help);
     for (cause, _, total) in &reading.spells {
-        family.sample_with(&labels, &Labels::of(&[("cause", cause)]), *total);
+        family.sample_with(&labels, &Labels::of(format, &[("cause", cause)]), *total);
     }
     let help = "How far the wall clock is ahead of the timeline that history is kept on.";
     let offset = reading.clock_offset_micros as f64 / 1e6;
@@ -88,11 +89,12 @@ pub fn write_faults(out: &mut Exposition, reading: &FaultReading) {
 }
 
 fn write_references(out: &mut Exposition, labels: &Labels, references: &[ReferenceReading]) {
+    let format = out.format();
     let help = "Whether the reference answered last time; a refusal is an answer.";
     let mut family = out.gauge("nines_reference_up", help);
     for reference in references {
         if let Some(up) = reference.up {
-            family.sample_with(labels, &Labels::of(&[("reference", &reference.name)]), up);
+            family.sample_with(labels, &Labels::of(format, &[("reference", &reference.name)]), up);
         }
     }
     let help = "Runs of the reference, by what they said.";
@@ -100,7 +102,7 @@ fn write_references(out: &mut Exposition, labels: &Labels, references: &[Referen
     for reference in references {
         let labels = labels.clone().and("reference", &reference.name);
         for (result, n) in RESULTS.into_iter().zip(reference.runs) {
-            family.sample_with(&labels, &Labels::of(&[("result", result)]), n);
+            family.sample_with(&labels, &Labels::of(format, &[("result", result)]), n);
         }
     }
 }

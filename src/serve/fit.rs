@@ -118,9 +118,11 @@ pub async fn service(
 
 /// Writes the fit group.
 pub fn write(out: &mut Exposition, snapshot: &Snapshot) {
+    let format = out.format();
     let ground = snapshot.ground();
     let fits = fit::assess_all(&ground);
-    let labels = |fit: &fit::Fit<'_>| Labels::of(&[("application", fit.application.name.as_str())]);
+    let labels =
+        |fit: &fit::Fit<'_>| Labels::of(format, &[("application", fit.application.name.as_str())]);
     let fits: Vec<(Labels, fit::Fit<'_>)> =
         fits.into_iter().map(|fit| (labels(&fit), fit)).collect();
     let help = "Whether a gate holds for an application; nothing where nobody can tell yet.";
@@ -128,7 +130,7 @@ pub fn write(out: &mut Exposition, snapshot: &Snapshot) {
     for (labels, fit) in &fits {
         for (gate, finding) in fit.gates().filter(|(_, one)| one.answer != Answer::Unknown) {
             let holds = finding.answer == Answer::Pass;
-            family.sample_with(labels, &Labels::of(&[("gate", gate.word())]), holds);
+            family.sample_with(labels, &Labels::of(format, &[("gate", gate.word())]), holds);
         }
     }
     let help = "The highest objective at which no gate of an application fails.";

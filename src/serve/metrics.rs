@@ -16,7 +16,7 @@ use crate::model::{
     BadReason, Catalog, Check, Phases, Probe, Service, Severity, Slo, Tally, UnknownReason,
 };
 
-use super::exposition::{Exposition, Labels, histogram_samples};
+use super::exposition::{Exposition, Format, Labels, histogram_samples};
 
 /// Room that one sample takes, on average, in bytes; only a hint for the first allocation.
 const SAMPLE_BYTES: usize = 160;
@@ -30,8 +30,10 @@ pub fn write(out: &mut Exposition, engine: &Engine, metric_labels: &[String]) {
 }
 
 fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
-    let labels =
-        |p: &ProbeState| Labels::of(&[("probe", p.probe.id.as_str()), ("vantage", &p.vantage)]);
+    let format = out.format();
+    let labels = |p: &ProbeState| {
+        Labels::of(format, &[("probe", p.probe.id.as_str()), ("vantage", &p.vantage)])
+    };
     let probes: Vec<(Labels, &Counters)> =
         probes.iter().filter(|p| is_probed(&p.probe)).map(|p| (labels(p), &p.counters)).collect();
     write_probe_outcomes(out, &probes);
@@ -41,7 +43,7 @@ fn write_probes(out: &mut Exposition, probes: &[ProbeState]) {
     for (labels, counters) in &probes {
         family.sample_with_spread(labels, &counters.latency, &counters.spread);
     }
-    let phases = labels_of("phase", Phases::NAMES);
+    let phases = labels_of(format, "phase", Phases::NAMES);
     let help = "Time spent in each phase of probes.";
     let mut family = out.counter("nines_probe_phase_seconds_total", help);
     for (labels, counters) in &probes {
@@ -64,11 +66,12 @@ fn is_probed(probe: &Probe) -> bool {
 }
 
 fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
+    let format = out.format();
     let mut family = out.counter("nines_probes_total", "Probes whose result was good or bad.");
     for (labels, counters) in probes {
         family.sample(labels, counters.runs);
     }
-    let reasons = labels_of("reason", BadReason::ALL.iter().map(|reason| reason.word()));
+    let reasons = labels_of(format, "reason", BadReason::ALL.iter().map(|reason| reason.word()));
     let mut family =
         out.counter("nines_probe_failures_total", "Probes whose result was bad, by reason.");
     for (labels, counters) in probes {
@@ -76,7 +79,8 @@ fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
             family.sample_with(labels, reason, n);
         }
     }
-    let reasons = labels_of("reason", UnknownReason::OF_PROBES.iter().map(|reason| reason.word()));
+    let reasons =
+        labels_of(format, "reason", UnknownReason::OF_PROBES.iter().map(|reason| reason.word()));
     let help = "Slots in which nothing could be measured, by reason.";
     let mut family = out.counter("nines_probe_unknown_total", help);
     for (labels, counters) in probes {
@@ -101,17 +105,25 @@ fn write_probe_outcomes(out: &mut Exposition, probes: &[(Labels, &Counters)]) {
 }
 
 /// One label with each of its values.
-fn labels_of(key: &str, values: impl IntoIterator<Item = &'static str>) -> Vec<Labels> {
-    values.into_iter().map(|value| Labels::of(&[(key, value)])).collect()
+fn labels_of(
+    format: Format,
+    key: &str,
+    values: impl IntoIterator<Item = &'static str>,
+) -> Vec<Labels> {
+    values.into_iter().map(|value| Labels::of(format, &[(key, value)])).collect()
 }
 
 /// The SLOs with the label set that all their families share.
 type Slos<'a> = [(Labels, &'a SloState)];
 
 fn write_slos(out: &mut Exposition, engine: &Engine, metric_labels: &[String]) {
+    let format = out.format();
     let labels = |state: &SloState| {
         let id = &state.slo.id;
-        Labels::of(&[("slo", id.as_str()), ("slo_service", id.service()), ("team", &state.team)])
+        Labels::of(
+            format,
+            &[("slo", id.as_str()), ("slo_service", id.service()), ("team", &state.team)],
+        )
     };
     let slos: Vec<(Labels, &SloState)> =
         engine.slos().iter().map(|state| (labels(state), state)).collect();
@@ -250,13 +262,14 @@ fn write_measures(out: &mut Exposition, slos: &Slos) {
 }
 
 fn write_burn(out: &mut Exposition, slos: &Slos) {
+    let format = out.format();
     let help = "The burn rate over a window of the alert policy, as alerts are decided on it.";
     let mut windows: BTreeMap<Duration, Labels> = BTreeMap::new();
     let mut family = out.gauge("nines_slo_burn_rate", help);
     for (labels, state) in slos {
         let Some(status) = &state.status else { continue };
         for burn in &status.burns {
-            let label = || Labels::of(&[("window", &format_duration(burn.window))]);
+            let label = || Labels::of(format, &[("window", &format_duration(burn.window))]);
             let window = windows.entry(burn.window).or_insert_with(label);
             if let Some((numerator, denominator)) = status.burn(burn) {
                 family.sample_with(labels, window, numerator as f64 / denominator as f64);
@@ -266,8 +279,10 @@ fn write_burn(out: &mut Exposition, slos: &Slos) {
 }
 
 fn write_evidence(out: &mut Exposition, slos: &Slos) {
+    let format = out.format();
     let help = "1 for what may be claimed about the service, 0 for the other states.";
-    let states = Evidence::ALL.map(|state| (state, Labels::of(&[("state", state.words())])));
+    let states =
+        Evidence::ALL.map(|state| (state, Labels::of(format, &[("state", state.words())])));
     let mut family = out.gauge("nines_slo_evidence", help);
     for (labels, state) in slos {
         if let Some(status) = &state.status {
@@ -279,9 +294,11 @@ fn write_evidence(out: &mut Exposition, slos: &Slos) {
 }
 
 fn write_alerts(out: &mut Exposition, slos: &Slos) {
+    let format = out.format();
     let help = "Whether the burn alert of this severity fires.";
-    let severities = Severity::ALL
-        .map(|severity| (AlertKind::of(severity), Labels::of(&[("severity", severity.word())])));
+    let severities = Severity::ALL.map(|severity| {
+        (AlertKind::of(severity), Labels::of(format, &[("severity", severity.word())]))
+    });
     let mut family = out.gauge("nines_slo_alert_firing", help);
     for (labels, state) in slos {
         for (kind, severity) in &severities {
@@ -293,8 +310,10 @@ fn write_alerts(out: &mut Exposition, slos: &Slos) {
 }
 
 fn write_maintenance(out: &mut Exposition, slos: &Slos) {
+    let format = out.format();
     let help = "Whether a Maintenance of this effect goes on.";
-    let effects = Effect::ALL.map(|effect| (effect, Labels::of(&[("effect", effect.word())])));
+    let effects =
+        Effect::ALL.map(|effect| (effect, Labels::of(format, &[("effect", effect.word())])));
     let mut family = out.gauge("nines_slo_maintenance", help);
     for (labels, state) in slos {
         for (effect, label) in &effects {

@@ -99,8 +99,9 @@ pub struct ProberReading {
 
 /// Writes the prober's part of the probe and self groups.
 pub fn write_prober(out: &mut Exposition, readings: &[ProberReading]) {
+    let format = out.format();
     let labels: Vec<Labels> =
-        readings.iter().map(|r| Labels::of(&[("vantage", &r.vantage)])).collect();
+        readings.iter().map(|r| Labels::of(format, &[("vantage", &r.vantage)])).collect();
     let help = "How long after their due time probes were started.";
     let mut family = out.histogram("nines_probe_start_lag_seconds", help);
     for (labels, reading) in labels.iter().zip(readings) {
@@ -169,8 +170,9 @@ pub struct NotifierReading {
 
 /// Writes the notifier group.
 pub fn write_notifiers(out: &mut Exposition, readings: &[NotifierReading]) {
+    let format = out.format();
     let labels: Vec<Labels> =
-        readings.iter().map(|r| Labels::of(&[("alertmanager", &r.alertmanager)])).collect();
+        readings.iter().map(|r| Labels::of(format, &[("alertmanager", &r.alertmanager)])).collect();
     let mut write = |name, help, value: fn(&NotifierReading) -> u64| {
         let mut family = out.counter(name, help);
         for (labels, reading) in labels.iter().zip(readings) {
@@ -201,7 +203,8 @@ pub const REVISION: &str = match option_env!("NINES_REVISION") {
 
 /// Writes which build this is.
 pub fn write_build(out: &mut Exposition) {
-    let labels = Labels::of(&[("version", VERSION), ("revision", REVISION)]);
+    let format = out.format();
+    let labels = Labels::of(format, &[("version", VERSION), ("revision", REVISION)]);
     out.info("nines_build_info", "Which build this is.").sample(&labels, true);
 }
 

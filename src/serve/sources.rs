@@ -29,8 +29,9 @@ pub struct SourceReading {
 
 /// Writes the source group.
 pub fn write_sources(out: &mut Exposition, readings: &[SourceReading]) {
+    let format = out.format();
     let labels: Vec<Labels> =
-        readings.iter().map(|reading| Labels::of(&[("slo", &reading.slo)])).collect();
+        readings.iter().map(|reading| Labels::of(format, &[("slo", &reading.slo)])).collect();
     let all = || labels.iter().zip(readings);
     let help = "Questions asked of those who count in place of probes, and results they sent.";
     let mut family = out.counter("nines_source_requests_total", help);
@@ -41,7 +42,7 @@ pub fn write_sources(out: &mut Exposition, readings: &[SourceReading]) {
     let mut family = out.counter("nines_source_failures_total", help);
     for (labels, reading) in all() {
         for (failure, n) in Failure::ALL.iter().zip(reading.failures) {
-            family.sample_with(labels, &Labels::of(&[("reason", failure.word())]), n);
+            family.sample_with(labels, &Labels::of(format, &[("reason", failure.word())]), n);
         }
     }
     let help = "The last moment of which an answer of the source counted.";

@@ -119,11 +119,11 @@ fn labels(metric: &[(u64, Field)]) -> Vec<(String, String)> {
 #[test]
 fn a_body_is_one_delimited_message_for_each_family_with_data() {
     let mut out = Exposition::new(Format::Protobuf);
-    let one = Labels::of(&[("slo", "a/\"b\"\\\n"), ("team", &"x".repeat(300))]);
+    let one = Labels::of(Format::Protobuf, &[("slo", "a/\"b\"\\\n"), ("team", &"x".repeat(300))]);
     out.info("nines_slo_info", "Facts.").sample(&one, true);
     let mut probes = out.counter("nines_probes_total", "Runs.");
     probes.sample(&one, 7_u64);
-    probes.sample_with(&one, &Labels::of(&[("reason", "")]), 1_u64 << 40);
+    probes.sample_with(&one, &Labels::of(Format::Protobuf, &[("reason", "")]), 1_u64 << 40);
     out.gauge("nines_never_seen", "Has no data.");
     out.gauge("nines_left_ratio", "Left.").sample(&Labels::NONE, -0.25);
     assert_eq!(out.n_samples(), 4);
@@ -172,7 +172,7 @@ proptest! {
             spread.count(Duration::from_nanos(*nanos));
         }
         let mut out = Exposition::new(Format::Protobuf);
-        let label = Labels::of(&[("probe", &label)]);
+        let label = Labels::of(Format::Protobuf, &[("probe", &label)]);
         out.histogram("nines_d_seconds", "D.").sample_with_spread(&label, &classic, &spread);
         prop_assert_eq!(out.n_samples(), 6);
         let read = families(&out.finish().expect("no deadline"));
@@ -209,7 +209,7 @@ fn a_compressed_body_is_the_plain_one() {
     let write = |mut out: Exposition| {
         let mut family = out.counter("nines_probes_total", "Runs.");
         for n in 0..5_000_u64 {
-            family.sample(&Labels::of(&[("probe", &n.to_string())]), n);
+            family.sample(&Labels::of(Format::Protobuf, &[("probe", &n.to_string())]), n);
         }
         out.gauge("nines_x", "X.").sample(&Labels::NONE, 1_u64);
         out.finish().expect("no deadline")

@@ -478,7 +478,7 @@ impl Roll {
         u8::try_from(exceeded).unwrap_or(u8::MAX).min(UNMEASURED - 1)
     }
 
-    /// Closes everything due before `end`, a multiple of [`SLICE`] or later than every slot that
+    /// Closes everything due before `end`, a multiple of `SLICE` or later than every slot that
     /// was accepted, into a slice; none if there is nothing. What was heard of slots after it
     /// meanwhile, as a slower series held up the edge, is left to the next slice. The slice
     /// speaks of no time after its last slot: of a probe that is no longer declared nothing is

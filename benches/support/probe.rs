@@ -365,7 +365,7 @@ async fn full(to: SocketAddr, plan: &Plan, directory: &Path) -> Figures {
     let options = Options { vantage: VANTAGE.to_owned(), resend_delay: Duration::from_secs(60) };
     let mut engine = Engine::new(Arc::clone(&catalog), &of, options);
     let now = clock.now();
-    let after = now.plus(Duration::from_micros(1));
+    let after = now.just_after();
     let first_due =
         |probe: &Probe| Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after);
     keep(&writer, engine.start(first_due, now));

@@ -332,7 +332,7 @@ async fn come_alive(settings: &Settings, catalog: Catalog) -> anyhow::Result<Ali
     let clock = clock_after(&engine);
     let now = clock.now();
     // The prober starts with the slots that are due after this moment.
-    let after = now.plus(Duration::from_micros(1));
+    let after = now.just_after();
     let mut effects = Vec::new();
     let orders = resume_sources(&mut engine, &series, &mut of_sources, now, &mut effects);
     let begin_of: BTreeMap<ProbeId, Timestamp> =

@@ -283,7 +283,7 @@ impl Engine {
     /// just after the last slot of any series that is accounted for, if the wall clock has gone
     /// back behind that. Starting earlier would probe slots that count already.
     pub fn resume_at(&self, wall: Timestamp) -> Timestamp {
-        self.history_end().map_or(wall, |last| wall.max(last.plus(Duration::from_micros(1))))
+        self.history_end().map_or(wall, |last| wall.max(last.just_after()))
     }
 
     /// Takes the result of one slot.

@@ -25,9 +25,6 @@ const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 /// How long the results of a probe that has gone are waited for, beside two of its intervals.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The shortest time there is between two moments.
-const INSTANT: Duration = Duration::from_micros(1);
-
 /// From one edge between slices to the next, in wall time. A start reads the slices of the day and
 /// the observations since the last one; at a probe every 5 s the two together are fewest near ten
 /// minutes.
@@ -198,7 +195,7 @@ impl Roll {
         if self.thresholds == thresholds {
             return None;
         }
-        let closed = self.last_due.and_then(|last| self.close(last.plus(INSTANT)));
+        let closed = self.last_due.and_then(|last| self.close(last.just_after()));
         self.thresholds = thresholds;
         closed
     }
@@ -485,7 +482,7 @@ impl Roll {
     /// known there, and what comes to be known later must not look as if it were in a slice.
     pub fn close(&mut self, end: Timestamp) -> Option<Slice> {
         let known = match self.is_complete() {
-            true => self.last_due.map(|last| last.plus(INSTANT)),
+            true => self.last_due.map(|last| last.just_after()),
             false => self.next_due,
         };
         let end = known.map_or(end, |known| known.min(end));

@@ -151,7 +151,7 @@ impl Schedule {
         let next: BTreeMap<_, _> =
             self.heap.drain().map(|Reverse((due, series))| (series, due)).collect();
         let mut old = std::mem::take(&mut self.entries);
-        let after = now.plus(Duration::from_micros(1));
+        let after = now.just_after();
         self.edition = self.edition.wrapping_add(1);
         for (series, probe) in probes {
             let grid = Grid::new(&probe.id, vantage, probe.interval);

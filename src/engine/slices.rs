@@ -100,7 +100,7 @@ impl Slices {
 
     fn push(&mut self, (start, end): (Timestamp, Timestamp), n: u32, each: Tally) {
         if !each.is_empty() {
-            let last = end.minus(Duration::from_micros(1));
+            let last = end.just_before();
             self.series.push(last, end.since(start), n, each);
         }
     }

@@ -47,6 +47,16 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(micros(by)))
     }
 
+    /// The next moment that there is, a microsecond later.
+    pub const fn just_after(self) -> Self {
+        Timestamp(self.0.saturating_add(1))
+    }
+
+    /// The moment before this one, a microsecond earlier.
+    pub const fn just_before(self) -> Self {
+        Timestamp(self.0.saturating_sub(1))
+    }
+
     /// Time passed since `earlier`; zero when `earlier` is not earlier.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

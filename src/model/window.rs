@@ -47,7 +47,7 @@ impl Window {
     pub fn period(&self, at: Timestamp) -> Period {
         match self {
             Window::Rolling(length) => Period { start: at.minus(*length), end: at },
-            Window::Calendar(calendar) => calendar.period(at.minus(Duration::from_micros(1))),
+            Window::Calendar(calendar) => calendar.period(at.just_before()),
         }
     }
 

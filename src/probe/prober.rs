@@ -451,7 +451,7 @@ impl Worker {
     /// Starts what is due before the exchange, and probes the new targets from then on.
     fn exchange(&mut self, exchange: Exchange, now: Timestamp) {
         let Exchange { targets, at, done } = exchange;
-        let last = at.minus(Duration::from_micros(1));
+        let last = at.just_before();
         // Slots that still waited would be lost with the probes that go.
         self.start_until(last, now, Duration::ZERO);
         self.replace(targets, last);

@@ -39,9 +39,6 @@ pub const STATE: &str = "source/";
 const MAX_PATIENCE: Duration = Duration::from_secs(2);
 /// A clock that differs from ours by less than this is right enough: nobody scrapes faster.
 const UNREMARKABLE_OFFSET: i64 = 1_000_000;
-/// The shortest time there is between two moments.
-const INSTANT: Duration = Duration::from_micros(1);
-
 /// The servers that may be asked, ready to be.
 #[derive(Clone, Debug, Default)]
 pub struct Servers(BTreeMap<String, Arc<Prometheus>>);
@@ -201,10 +198,12 @@ impl Sources {
         probes: &[(SeriesId, Probe)],
         servers: &Servers,
     ) -> BTreeMap<SeriesId, Timestamp> {
+        let declared: BTreeMap<_, _> =
+            probes.iter().map(|(series, probe)| (*series, probe)).collect();
         for (series, task) in std::mem::take(&mut self.tasks) {
-            let same = probes.iter().any(|(other, probe)| {
+            let same = declared.get(&series).is_some_and(|probe| {
                 let server = of(probe).and_then(|asked| servers.of(asked));
-                *other == series && *probe == task.probe && same_server(&server, &task.server)
+                **probe == task.probe && same_server(&server, &task.server)
             });
             if same {
                 self.tasks.insert(series, task);
@@ -490,7 +489,7 @@ pub fn resume(
     let (first, runs, kept) = match probe.check.source()? {
         Source::Push(push) => push::resume(probe, push, kept.as_deref(), past, now),
         Source::Prometheus(_) => {
-            let first = Grid::of(probe, "").first_due_at_or_after(now.plus(INSTANT));
+            let first = Grid::of(probe, "").first_due_at_or_after(now.just_after());
             (first, push::left_over(kept.as_deref(), past, now), kept)
         }
     };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{INSTANT, Meters, Past, Progress, STATE};
+use super::{Meters, Past, Progress, STATE};
 use crate::clock::Clock;
 use crate::engine::intake::{Intake, Refused, Sent};
 use crate::engine::isolation::{Counted, Report};
@@ -204,7 +204,7 @@ pub(super) fn resume(
     now: Timestamp,
 ) -> (Timestamp, Vec<Run>, Option<String>) {
     let (step, grid, reason) = (probe.interval, Grid::of(probe, ""), UnknownReason::NotRunning);
-    let after = now.plus(INSTANT);
+    let after = now.just_after();
     let closed = after.minus(step).minus(push.grace);
     let Some(intake) = kept.and_then(Intake::read) else {
         // Nothing was ever sent.

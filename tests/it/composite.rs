@@ -154,8 +154,24 @@ fn events_are_those_of_the_steps_and_check_tells_what_each_costs() {
 }
 
 /// A journey of steps that each have a name, a target, an interval and a weight, paged above 14.4
-/// over an hour.
+/// over an hour. Nobody is there to be probed.
 fn steps(all: &[(&str, &str, &str, &str)]) -> String {
+    specs("http://127.0.0.1:1", "30d", ("14.4", "1h"), all)
+}
+
+/// A journey of two steps on one server, whose budget is a tenth and a fifth of an hour's probes.
+fn journey(url: &str) -> String {
+    let steps = [("login", "0.9", "200ms", "1"), ("pay", "0.8", "200ms", "1")];
+    specs(url, "1h", ("1", "1m"), &steps)
+}
+
+/// Steps at a URL over a window, paged above a burn rate over a look-back.
+fn specs(
+    url: &str,
+    window: &str,
+    (above, over): (&str, &str),
+    all: &[(&str, &str, &str, &str)],
+) -> String {
     let step = |(name, target, interval, weight): &(&str, &str, &str, &str)| {
         format!(
             "    - target: {target}
@@ -167,7 +183,7 @@ fn steps(all: &[(&str, &str, &str, &str)]) -> String {
             good: &{name}
               metricSource:
                 type: nines
-                spec: {{http: {{url: \"http://127.0.0.1:1/{name}\"}}, interval: {interval}}}
+                spec: {{http: {{url: \"{url}/{name}\"}}, interval: {interval}}}
             total: *{name}
 "
         )
@@ -183,31 +199,29 @@ kind: SLO
 metadata: {{name: journey}}
 spec:
   service: shop
-  timeWindow: [{{duration: 30d, isRolling: true}}]
+  timeWindow: [{{duration: {window}, isRolling: true}}]
   budgetingMethod: Occurrences
   objectives:
-{}{POLICY}",
-        all.iter().map(step).collect::<String>()
-    )
-}
-
-const POLICY: &str = "  alertPolicies:
+{steps}  alertPolicies:
     - kind: AlertPolicy
-      metadata: {name: burn}
+      metadata: {{name: burn}}
       spec:
         alertWhenBreaching: true
         alertWhenNoData: true
         conditions:
           - kind: AlertCondition
-            metadata: {name: burn}
+            metadata: {{name: burn}}
             spec:
               severity: page
-              condition: {kind: burnrate, op: gt, threshold: 14.4, lookbackWindow: 1h}
+              condition: {{kind: burnrate, op: gt, threshold: {above}, lookbackWindow: {over}}}
         notificationTargets:
           - kind: AlertNotificationTarget
-            metadata: {name: nobody}
-            spec: {target: none}
-";
+            metadata: {{name: nobody}}
+            spec: {{target: none}}
+",
+        steps = all.iter().map(step).collect::<String>()
+    )
+}
 
 #[test]
 fn check_tells_what_steps_do_together_that_none_does_alone() {
@@ -315,58 +329,6 @@ fn prometheus_reads_the_rules_of_a_journey() {
     for text in [browse, ") * 0.05", "+ on (slo_service, team)", "label_replace("] {
         assert!(ran.stdout.contains(text), "{text} in {}", ran.stdout);
     }
-}
-
-/// A journey of two steps on one server, whose budget is a tenth and a fifth of an hour's probes.
-fn journey(url: &str) -> String {
-    let step = |name: &str, target: &str| {
-        format!(
-            "    - target: {target}
-      indicator:
-        metadata: {{name: {name}}}
-        spec:
-          ratioMetric:
-            good: &{name}
-              metricSource:
-                type: nines
-                spec: {{http: {{url: \"{url}/{name}\"}}, interval: 200ms}}
-            total: *{name}
-"
-        )
-    };
-    format!(
-        "apiVersion: openslo/v1
-kind: Service
-metadata: {{name: shop}}
-spec: {{}}
----
-apiVersion: openslo/v1
-kind: SLO
-metadata: {{name: journey}}
-spec:
-  service: shop
-  timeWindow: [{{duration: 1h, isRolling: true}}]
-  budgetingMethod: Occurrences
-  objectives:
-{login}{pay}  alertPolicies:
-    - kind: AlertPolicy
-      metadata: {{name: burn}}
-      spec:
-        alertWhenBreaching: true
-        conditions:
-          - kind: AlertCondition
-            metadata: {{name: burn}}
-            spec:
-              severity: page
-              condition: {{kind: burnrate, op: gt, threshold: 1, lookbackWindow: 1m}}
-        notificationTargets:
-          - kind: AlertNotificationTarget
-            metadata: {{name: nobody}}
-            spec: {{target: none}}
-",
-        login = step("login", "0.9"),
-        pay = step("pay", "0.8"),
-    )
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Change {
             return None;
         }
         let last = roll.last_due();
-        let after = last.map_or(now, |last| now.max(last.plus(Duration::from_micros(1))));
+        let after = last.map_or(now, |last| now.max(last.just_after()));
         let before = last.map_or(step, |last| next.since(last));
         Some(Change {
             before: micros(before).unsigned_abs(),
@@ -348,7 +348,7 @@ impl Engine {
         for line in &self.lines {
             let series = line.roll.series().0;
             let last = line.roll.last_due().filter(|_| line.roll.is_complete());
-            let end = last.map(|last| last.plus(Duration::from_micros(1))).filter(|end| *end < at);
+            let end = last.map(|last| last.just_after()).filter(|end| *end < at);
             ended.extend(end.map(|end| (series, end.micros())));
             let at = end.unwrap_or(at);
             for feed in line.feeds.iter().filter(|feed| !feed.intervals) {

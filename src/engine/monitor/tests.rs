@@ -454,7 +454,7 @@ fn time_goes_on_after_the_last_slot_that_counts_wherever_the_wall_clock_is() {
     engine.observe(observation(2, 0, good, 1), &mut Vec::new());
     // The second probe is next due in an hour, which is no reason to wait for it.
     assert_eq!(engine.resume_at(at(14)), at(14));
-    assert_eq!(engine.resume_at(at(-86_400)), at(10).plus(Duration::from_micros(1)));
+    assert_eq!(engine.resume_at(at(-86_400)), at(10).just_after());
 }
 
 #[test]

@@ -256,7 +256,7 @@ impl Timeline for Counting<'_> {
 
     fn borders(&self) -> Vec<Timestamp> {
         // A single event of no known length ends as soon as it has begun.
-        let end = |run: &EventRun| run.end().max(run.start.plus(Duration::from_micros(1)));
+        let end = |run: &EventRun| run.end().max(run.start.just_after());
         let runs = self.0.iter().flat_map(Series::runs);
         runs.flat_map(|run| [run.start, end(&run)]).collect()
     }

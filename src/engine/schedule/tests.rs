@@ -92,7 +92,7 @@ fn a_daily_probe_is_late_after_a_minute() {
     let (mut schedule, grid) = single(86_400_000, 1_000);
     let first = grid.first_due_at_or_after(Timestamp::from_secs(1_000));
     assert!(matches!(schedule.clone().pop_due(first.plus(LATENESS_MAX)), Some(Due::Start(_))));
-    let beyond = first.plus(LATENESS_MAX).plus(Duration::from_micros(1));
+    let beyond = first.plus(LATENESS_MAX).just_after();
     assert!(matches!(schedule.pop_due(beyond), Some(Due::Missed(_, run)) if run.n == 1));
 }
 
@@ -112,7 +112,7 @@ fn what_a_prober_cannot_start_is_told_once_and_takes_no_place() {
     let (mut schedule, grid) = single(1_000, 1_000);
     let first = grid.first_due_at_or_after(Timestamp::from_secs(1_000));
     let due = |k: u64| first.plus(Duration::from_secs(k));
-    assert_eq!(schedule.pop_refused(first.minus(Duration::from_micros(1)), first), None);
+    assert_eq!(schedule.pop_refused(first.just_before(), first), None);
     let (_, run) = schedule.pop_refused(first, first).expect("it is due");
     assert_eq!((run.start, run.n), (first, 1));
     assert_eq!(run.verdict, Verdict::Unknown(UnknownReason::Inflight));
@@ -201,7 +201,7 @@ proptest! {
         schedule.replace(probes.iter().map(|(s, p)| (*s, p)), "here", now);
         let (mut seen, mut want, mut open) = (Seen::new(), Seen::new(), Vec::new());
         // From when on the present probes have been scheduled.
-        let after = now.plus(Duration::from_micros(1));
+        let after = now.just_after();
         let mut since: BTreeMap<_, _> = probes.keys().map(|s| (*s, after)).collect();
         for step in steps.into_iter().chain([Step::Pass(0), Step::Replace(Vec::new())]) {
             match step {
@@ -212,7 +212,7 @@ proptest! {
                 Step::Replace(bytes) => {
                     pop_all(&mut schedule, now, &mut seen, &mut open);
                     let new = set(&bytes);
-                    let after = now.plus(Duration::from_micros(1));
+                    let after = now.just_after();
                     for (series, old) in &probes {
                         if new.get(series).is_some_and(|p| p.interval == old.interval) {
                             continue;

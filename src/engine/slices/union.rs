@@ -101,7 +101,7 @@ impl Union {
         (start, end): (Timestamp, Timestamp),
         n: u32,
     ) {
-        let last = end.minus(Duration::from_micros(1));
+        let last = end.just_before();
         let bad = |n: &usize| outcomes[*n] == Some(Outcome::Bad);
         // Of equally strict ones the first.
         let takes = (0..parts.len()).filter(bad).rev().max_by_key(|n| parts[*n].objective(last));

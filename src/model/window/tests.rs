@@ -132,7 +132,7 @@ proptest! {
         let period = calendar.period(at);
         prop_assert!(period.start <= at && at < period.end);
         prop_assert_eq!(calendar.period(period.end).start, period.end);
-        let last = period.end.minus(Duration::from_micros(1));
+        let last = period.end.just_before();
         prop_assert_eq!(calendar.period(last), period);
     }
 }

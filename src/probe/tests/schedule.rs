@@ -72,7 +72,7 @@ fn assert_complete(slots: &Slots, series: u32, probe: &Probe, from: Timestamp, u
     seen.sort_unstable();
     let until = seen.last().map_or(until, |last| until.max(*last));
     let mut want = Vec::new();
-    let mut due = grid.first_due_at_or_after(from.plus(Duration::from_micros(1)));
+    let mut due = grid.first_due_at_or_after(from.just_after());
     while due <= until {
         want.push(due);
         due = due.plus(probe.interval);

@@ -207,7 +207,7 @@ impl<'w> Simulation<'w> {
         let since = wall.minus(engine.memory());
         self.store.restore(&mut engine, since);
         let now = engine.resume_at(wall);
-        let after = now.plus(Duration::from_micros(1));
+        let after = now.just_after();
         let first_due = |probe: &Probe| {
             Grid::new(&probe.id, VANTAGE, probe.interval).first_due_at_or_after(after)
         };

@@ -93,7 +93,7 @@ fn history_ends_with_the_last_slot_of_a_probe_that_is_not_declared_any_more() {
     ahead.observe(observation(2, 10, Verdict::Good, 1), &mut effects);
     keep(&mut records, effects);
     let gone = restore(engine(&first_only()), &records);
-    let after = at(10).plus(Duration::from_micros(1));
+    let after = at(10).just_after();
     assert_eq!(gone.resume_at(at(-3_600)), after, "the clock has gone back");
     assert_eq!(gone.resume_at(at(11)), at(11));
 }
